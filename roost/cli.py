@@ -1,0 +1,5 @@
+"""The roost command."""
+
+
+def main() -> None:
+    """Run the command line."""

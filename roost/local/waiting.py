@@ -1,0 +1,100 @@
+"""Waiting without a thread: plain synchronous code that the event loop can leave and come back to.
+
+The chat core is synchronous. On the laptop each socket event runs in a greenlet (a `Task`) on the event loop's own
+thread: it runs until it must wait for a commit or for time to pass, the loop goes on meanwhile, and it continues when
+the answer is there. Tasks that wait for one commit continue together, in the order in which they asked, within one turn
+of the loop: that is what keeps one person's lines in order and lets their pushes share a write.
+
+The same code may also run on an ordinary thread, where waiting blocks that thread. `docs/why/greenlets.md` has the
+measurement behind this.
+
+For whoever edits this: between two waits a Task runs undisturbed by other Tasks, so the core needs no locks for state
+that only Tasks touch; a `threading.Lock` must never be held across a wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from greenlet import getcurrent, greenlet
+
+
+class Hub:
+    """Runs functions as Tasks on one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def run(self, function: Callable[[], None]) -> None:
+        """Run `function` as a Task, now, up to its first wait. Call on the loop's thread; `function` must not raise."""
+        Task(self, function).switch()
+
+
+class Task(greenlet):
+    """A function that may wait while the event loop goes on."""
+
+    def __init__(self, hub: Hub, function: Callable[[], None]) -> None:
+        super().__init__(function)
+        self.hub = hub
+
+
+class Wait:
+    """One caller waiting for another thread to finish something. Make it where the wait will be, then `wait`."""
+
+    __slots__ = ("_lock", "task")
+
+    def __init__(self) -> None:
+        current = getcurrent()
+        self.task = current if isinstance(current, Task) else None
+        self._lock = None
+        if self.task is None:
+            self._lock = threading.Lock()
+            self._lock.acquire()
+
+    def wait(self) -> None:
+        """Return once `finish` was called with this, before or after."""
+        if self._lock is not None:
+            self._lock.acquire()
+        else:
+            _leave()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+def finish(waits: Iterable[Wait]) -> None:
+    """Let these callers go on, Tasks in this order and within one turn of their loop. Call from any thread, once each."""
+    tasks: dict[Hub, list[Task]] = {}
+    for wait in waits:
+        if wait.task is None:
+            wait._release()
+        else:
+            tasks.setdefault(wait.task.hub, []).append(wait.task)
+    for hub, ready in tasks.items():
+        hub.loop.call_soon_threadsafe(_continue, ready)
+
+
+def sleep(seconds: float) -> None:
+    """Let `seconds` pass: of the calling Task only, or of the calling thread."""
+    current = getcurrent()
+    if isinstance(current, Task):
+        current.hub.loop.call_later(seconds, current.switch)
+        _leave()
+    else:
+        time.sleep(seconds)
+
+
+def _leave() -> None:
+    """Give the thread back to the event loop."""
+    parent = getcurrent().parent
+    assert parent is not None
+    parent.switch()
+
+
+def _continue(tasks: list[Task]) -> None:
+    for task in tasks:
+        task.switch()
