@@ -67,7 +67,10 @@ class Wait:
 
 
 def finish(waits: Iterable[Wait]) -> None:
-    """Let these callers go on, Tasks in this order and within one turn of their loop. Call from any thread, once each."""
+    """Let these callers go on, Tasks in this order and within one turn of their loop.
+
+    Call from any thread, once for each.
+    """
     tasks: dict[Hub, list[Task]] = {}
     for wait in waits:
         if wait.task is None:

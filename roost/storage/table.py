@@ -232,7 +232,7 @@ class Table(Protocol):
     def query_index(
         self, g1pk: str, *, prefix: str = "", reverse: bool = False, limit: int = 1000, after: str | None = None
     ) -> IndexPage:
-        """Keys of the items with this `G1PK`, in the order of `G1SK`. May lag behind writes: never decide access by it."""
+        """Keys of the items with this `G1PK`, in the order of `G1SK`. May lag: never decide access by it."""
 
     def put(self, item: Item, condition: Condition | None = None) -> None:
         """Write the whole item. Raises `ConditionFailed`."""
