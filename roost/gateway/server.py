@@ -1,0 +1,157 @@
+"""The gateway: one port for HTTP, WebSocket, TLS and the management API, in front of one app's functions."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from roost.gateway import events
+from roost.gateway.connections import ConnectionsApi, Credentials
+from roost.gateway.definition import Service
+from roost.gateway.events import Request
+from roost.gateway.functions import Functions
+from roost.gateway.http import Exchange, HttpConnection, Response, json_response
+from roost.gateway.http_api import HttpServer
+from roost.gateway.sockets import Sockets
+from roost.gateway.websocket_api import Limits, WebSocketServer
+
+_BACKLOG = 4096  # a reconnect storm must not be refused by the kernel
+_HTTP_IDLE = 60.0  # seconds that an HTTP connection may wait for its next whole request
+_GRACE = 5.0  # seconds that clients and functions have when the gateway stops
+
+
+class GatewayError(Exception):
+    """The gateway cannot start. `str()` is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the gateway runs, apart from the app."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000  #: 0 lets the system choose
+    names: tuple[str, ...] = ()  #: further host names that clients may dial, besides localhost and `host`
+    time_scale: float = 1.0  #: multiplies every time limit
+    limits: Limits = field(default_factory=Limits)
+    tls: ssl.SSLContext | None = None  #: also answer TLS on the port
+    credentials: Credentials | None = None  #: management requests must be signed with this key
+    log_events: bool = True  #: a log line per event
+
+
+class Gateway:
+    """Serves one app. Everything runs on one event loop's thread."""
+
+    def __init__(self, service: Service, functions: Functions, settings: Settings) -> None:
+        self.service = service
+        self.port = settings.port  #: the real one once `start` has returned
+        self._functions = functions
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self.sockets = Sockets(self._loop)
+        self._http_connections: set[HttpConnection] = set()
+        limits = settings.limits.scaled(settings.time_scale)
+        self._websocket = self._websocket_server(limits)
+        self._http = self._http_server()
+        stage = service.websocket.stage if service.websocket else ""
+        self._connections_api = ConnectionsApi(self.sockets, stage, settings.credentials)
+        self._server: asyncio.Server | None = None
+        self._sweep_every = max(0.02, min(5.0, limits.idle / 20))
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def _websocket_server(self, limits: Limits) -> WebSocketServer | None:
+        api, names, log = self.service.websocket, self._domain_name, self._settings.log_events
+        if api is None:
+            return None
+        return WebSocketServer(api, self.service, self._functions, self.sockets, limits, names, log_events=log)
+
+    def _http_server(self) -> HttpServer | None:
+        api, names, settings = self.service.http, self._domain_name, self._settings
+        if api is None:
+            return None
+        scale, log = settings.time_scale, settings.log_events
+        return HttpServer(api, self.service, self._functions, names, time_scale=scale, log_events=log)
+
+    async def start(self) -> None:
+        """Get the functions ready and listen. Raises `GatewayError`, or `DefinitionError` from the functions."""
+        host, port = self._settings.host, self._settings.port
+        try:
+            self._server = await self._loop.create_server(self._connection, host, port, backlog=_BACKLOG)
+        except OSError as error:
+            raise GatewayError(_cannot_listen(host, port, error)) from None
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        await self._functions.start()
+        self._sweep()
+
+    async def stop(self) -> None:
+        """Take no one new, close every socket with 1001, let running functions end, within a few seconds."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.sockets.open.values()):
+            connection.close(*events.GOING_AWAY)
+        await asyncio.sleep(0)  # the close frames leave at the end of this turn
+        await asyncio.wait_for(self._functions.stop(), _GRACE * 2)
+        for http in list(self._http_connections):
+            http.close()
+        await asyncio.sleep(0)
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(self, self._http_connections, self._settings.tls)
+
+    def upgrade(self, exchange: Exchange) -> None:
+        """A client asks for a WebSocket."""
+        if self._websocket is None:
+            exchange.respond(json_response(403, {"message": "Forbidden"}))
+        else:
+            self._websocket.upgrade(exchange)
+
+    def request(self, exchange: Exchange) -> None:
+        """A plain HTTP request: the management API, or the HTTP API."""
+        request = exchange.request
+        if self._websocket is not None and ConnectionsApi.claims(request.path):
+            exchange.respond(self._connections_api.answer(request, time.time()))
+        elif self._http is not None:
+            self._http.request(exchange)
+        elif self._websocket is not None and self._websocket.serves(request.path):
+            exchange.respond(Response(426, (("Upgrade", "websocket"),), b"This is a WebSocket API.\n"))
+        else:
+            exchange.respond(json_response(403, {"message": "Forbidden"}))
+
+    def _domain_name(self, request: Request) -> str:
+        """The host that the client dialled, with the port: apps post to `https://{domainName}/{stage}`.
+
+        Only names that are known to be ours, since a client could write any `Host`, and the app's data would follow it.
+        """
+        dialled = request.header("host") or ""
+        host, _, port = dialled.rpartition(":") if not dialled.endswith("]") else (dialled, "", "")
+        name = (host if port.isdigit() else dialled).lower()
+        if name in self._names():
+            return f"{name}:{self.port}"
+        return f"localhost:{self.port}"
+
+    def _names(self) -> Collection[str]:
+        return {"localhost", "127.0.0.1", "[::1]", self._settings.host.lower(), *self._settings.names}
+
+    def _sweep(self) -> None:
+        if self._websocket is not None:
+            self._websocket.sweep()
+        deadline = self._loop.time() - _HTTP_IDLE
+        for http in list(self._http_connections):
+            if http.idle and http.since < deadline:
+                http.close()
+        self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
+        return f"port {port} on {host} is in use by another program; choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"this user may not listen on port {port}; choose one above 1023 with --port"
+    return f"cannot listen on {host} port {port}: {error.strerror or error}"
