@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from roost.gateway import events
@@ -28,13 +28,20 @@ class GatewayError(Exception):
     """The gateway cannot start. `str()` is one line for a person."""
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to this address; port 0 lets the system choose. Raises `GatewayError`."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise GatewayError(_cannot_listen(host, port, error)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the gateway runs, apart from the app."""
 
-    host: str = "127.0.0.1"
-    port: int = 8000  #: 0 lets the system choose
-    names: tuple[str, ...] = ()  #: further host names that clients may dial, besides localhost and `host`
+    names: tuple[str, ...] = ()  #: host names that clients may dial, besides localhost
     time_scale: float = 1.0  #: multiplies every time limit
     limits: Limits = field(default_factory=Limits)
     tls: ssl.SSLContext | None = None  #: also answer TLS on the port
@@ -45,13 +52,17 @@ class Settings:
 class Gateway:
     """Serves one app. Everything runs on one event loop's thread."""
 
-    def __init__(self, service: Service, functions: Functions, settings: Settings) -> None:
+    def __init__(
+        self, service: Service, functions: Functions, sockets: Sockets, listener: socket.socket, settings: Settings
+    ) -> None:
         self.service = service
-        self.port = settings.port  #: the real one once `start` has returned
+        self.sockets = sockets
         self._functions = functions
         self._settings = settings
-        self._loop = asyncio.get_running_loop()
-        self.sockets = Sockets(self._loop)
+        self._listener = listener
+        self._port: int = listener.getsockname()[1]
+        self._names = {"localhost", "127.0.0.1", "[::1]", *(name.lower() for name in settings.names)}
+        self._loop = sockets.loop
         self._http_connections: set[HttpConnection] = set()
         limits = settings.limits.scaled(settings.time_scale)
         self._websocket = self._websocket_server(limits)
@@ -76,14 +87,9 @@ class Gateway:
         return HttpServer(api, self.service, self._functions, names, time_scale=scale, log_events=log)
 
     async def start(self) -> None:
-        """Get the functions ready and listen. Raises `GatewayError`, or `DefinitionError` from the functions."""
-        host, port = self._settings.host, self._settings.port
-        try:
-            self._server = await self._loop.create_server(self._connection, host, port, backlog=_BACKLOG)
-        except OSError as error:
-            raise GatewayError(_cannot_listen(host, port, error)) from None
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        """Get the functions ready, then take clients. Raises `DefinitionError` from the functions."""
         await self._functions.start()
+        self._server = await self._loop.create_server(self._connection, sock=self._listener, backlog=_BACKLOG)
         self._sweep()
 
     async def stop(self) -> None:
@@ -132,12 +138,9 @@ class Gateway:
         dialled = request.header("host") or ""
         host, _, port = dialled.rpartition(":") if not dialled.endswith("]") else (dialled, "", "")
         name = (host if port.isdigit() else dialled).lower()
-        if name in self._names():
-            return f"{name}:{self.port}"
-        return f"localhost:{self.port}"
-
-    def _names(self) -> Collection[str]:
-        return {"localhost", "127.0.0.1", "[::1]", self._settings.host.lower(), *self._settings.names}
+        if name in self._names:
+            return f"{name}:{self._port}"
+        return f"localhost:{self._port}"
 
     def _sweep(self) -> None:
         if self._websocket is not None:
