@@ -64,10 +64,14 @@ class Sockets:
             elif connection.congested:
                 refused[connection_id] = Refusal.BUSY
             else:
-                out = connection.out
-                if not out:
+                pending = connection.pending
+                if pending is None:
+                    connection.pending = data
                     dirty.append(connection)
-                out.append(data)
+                elif isinstance(pending, list):
+                    pending.append(data)
+                else:
+                    connection.pending = [pending, data]
                 connection.active = now
         if idle and dirty:
             self.loop.call_soon(self._flush)
@@ -75,13 +79,24 @@ class Sockets:
 
     def queue(self, connection: Connection, data: bytes) -> None:
         """Queue raw bytes for one connection behind what it already waits for."""
-        if not connection.out:
+        pending = connection.pending
+        if pending is None:
+            connection.pending = data
             if not self._dirty:
                 self.loop.call_soon(self._flush)
             self._dirty.append(connection)
-        connection.out.append(data)
+        elif isinstance(pending, list):
+            pending.append(data)
+        else:
+            connection.pending = [pending, data]
 
     def _flush(self) -> None:
+        """Write what waits, in one write per connection. A loop without calls of ours: it runs per delivery."""
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
-            connection.flush()
+            pending = connection.pending
+            connection.pending = None
+            if isinstance(pending, list):
+                pending = b"".join(pending)
+            if pending:
+                connection.write(pending)

@@ -56,7 +56,8 @@ class Connection(asyncio.Protocol):
         "id",
         "in_flight",
         "opened",
-        "out",
+        "pending",
+        "write",
     )
 
     def __init__(
@@ -71,7 +72,8 @@ class Connection(asyncio.Protocol):
         self.id: str = context["connectionId"]
         self.context = context  #: what every event of this connection carries
         self.opened = self.active = sockets.loop.time()  #: loop time, seconds
-        self.out: list[bytes] = []  #: what leaves at the end of this turn of the loop
+        self.pending: bytes | list[bytes] | None = None  #: what leaves at the end of this turn of the loop
+        self.write = transport.write  #: bound once, since it runs per delivery
         self.congested = False  #: the client does not read: posts are refused
         self.congested_since = 0.0
         self.in_flight = 0
@@ -143,16 +145,6 @@ class Connection(asyncio.Protocol):
 
     # -- to the client --------------------------------------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Write what waits, in one write."""
-        out, self.out = self.out, []
-        if self._transport.is_closing():
-            return
-        last = out[-1] is SEND_EOF
-        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if last:
-            self._transport.close()
-
     def close(self, code: int, reason: str) -> None:
         """Close from our side: a close frame, a while for the client's answer, then the transport goes."""
         if self._ws.state is State.OPEN:
@@ -191,7 +183,10 @@ class Connection(asyncio.Protocol):
 
     def _send_protocol_bytes(self) -> None:
         for data in self._ws.data_to_send():
-            self._sockets.queue(self, data)
+            if data is SEND_EOF:  # everything queued before it leaves at the end of this turn, and so first
+                self._sockets.loop.call_soon(self._transport.close)
+            else:
+                self._sockets.queue(self, data)
 
     def _end(self, code: int, reason: str) -> None:
         if self._ending is None:
