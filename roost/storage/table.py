@@ -16,7 +16,7 @@ Sizes and limits are DynamoDB's, so that what works on a laptop works on AWS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Union
 
@@ -33,6 +33,7 @@ MAX_SK_BYTES = 1024
 MAX_TRANSACTION_ITEMS = 100
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024
 MAX_PAGE_BYTES = 1024 * 1024  # a page of `query` ends when it has read this much
+MAX_PAGE_ITEMS = 1000
 MAX_NESTING = 32
 
 
@@ -276,9 +277,134 @@ def _value_size(value: Value) -> int:
     return 3 + sum(1 + len(name.encode()) + _value_size(element) for name, element in value.items())
 
 
+_TYPES = (str, int, bytes, type(None), list, dict)  # bool is an int
+_MAX_INT = 1 << 63
+
+
+def check_item(item: Mapping[str, Value]) -> None:
+    """Raise `InvalidItem` unless every engine can hold this item."""
+    check_key(key_of(item))
+    for name in ("G1PK", "G1SK"):
+        if name in item and (not isinstance(item[name], str) or not item[name]):
+            raise InvalidItem(f"{name} is non-empty text")
+    expiry = item.get("x", 0)
+    if isinstance(expiry, bool) or not isinstance(expiry, int):
+        raise InvalidItem("x is a whole number of seconds since the epoch")
+    for name, value in item.items():
+        check_attribute(name, value)
+    if item_size(item) > MAX_ITEM_BYTES:
+        raise InvalidItem("an item has at most 400 KB")
+
+
+def check_key(key: Key) -> None:
+    """Raise `InvalidItem` unless this can be a primary key."""
+    for name, value, limit in (("PK", key.pk, MAX_PK_BYTES), ("SK", key.sk, MAX_SK_BYTES)):
+        if not isinstance(value, str) or not value:
+            raise InvalidItem(f"{name} is non-empty text")
+        if len(value) * 4 > limit and len(_utf8(value)) > limit:
+            raise InvalidItem(f"{name} has at most {limit} bytes")
+
+
+def check_attribute(name: str, value: Value) -> None:
+    """Raise `InvalidItem` unless this attribute can be stored."""
+    if not isinstance(name, str) or not name:
+        raise InvalidItem("an attribute's name is non-empty text")
+    _utf8(name)
+    _check_value(value, 0)
+
+
+def _check_value(value: Value, depth: int) -> None:
+    if depth > MAX_NESTING:
+        raise InvalidItem("a value is nested too deeply")
+    if isinstance(value, str):
+        _utf8(value)
+    elif isinstance(value, list):
+        for element in value:
+            _check_value(element, depth + 1)
+    elif isinstance(value, dict):
+        for name, element in value.items():
+            if not isinstance(name, str):
+                raise InvalidItem("the names of a map are text")
+            _utf8(name)
+            _check_value(element, depth + 1)
+    elif not isinstance(value, _TYPES):
+        raise InvalidItem(f"a value cannot be a {type(value).__name__}")
+    elif isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
+        raise InvalidItem("a number has at most 64 bits")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidItem("text cannot hold lone surrogates") from None
+
+
+def check_update(update: Update) -> None:
+    """Raise `InvalidItem` unless this update makes sense."""
+    check_key(update.key)
+    names = [*update.set, *update.add, *update.remove]
+    if len(names) != len(set(names)):
+        raise InvalidItem("an update names each attribute once")
+    if {"PK", "SK"} & set(names):
+        raise InvalidItem("an update cannot change the key")
+    if isinstance(update.condition, Missing):
+        raise InvalidItem("an update needs an item that exists")
+    for name, value in {**update.set, **update.add}.items():
+        check_attribute(name, value)
+    if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in update.add.values()):
+        raise InvalidItem("only numbers can be added")
+
+
+def check_operations(operations: Sequence[Operation]) -> None:
+    """Raise `InvalidItem` unless this can be one transaction."""
+    if not 1 <= len(operations) <= MAX_TRANSACTION_ITEMS:
+        raise InvalidItem(f"a transaction has 1 to {MAX_TRANSACTION_ITEMS} operations")
+    keys = set()
+    size = 0
+    for operation in operations:
+        if isinstance(operation, Put):
+            check_item(operation.item)
+            size += item_size(operation.item)
+            keys.add(key_of(operation.item))
+        else:
+            check_update(operation) if isinstance(operation, Update) else check_key(operation.key)
+            keys.add(operation.key)
+    if len(keys) != len(operations):
+        raise InvalidItem("a transaction names each item once")
+    if size > MAX_TRANSACTION_BYTES:
+        raise InvalidItem("a transaction has at most 4 MB")
+
+
+def check_limit(limit: int) -> None:
+    """Raise `InvalidItem` unless this can be a page's limit."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE_ITEMS:
+        raise InvalidItem(f"limit is 1 to {MAX_PAGE_ITEMS}")
+
+
+def check_range(prefix: str, low: str | None, high: str | None) -> None:
+    """Raise `InvalidItem` where a prefix and bounds are given together."""
+    if prefix and (low is not None or high is not None):
+        raise InvalidItem("a query takes a prefix or bounds, not both")
+
+
+def page_of(rows: Iterable[tuple[str, Item | None]], limit: int) -> Page:
+    """A page from up to `limit` + 1 rows of (SK, item or None if it has expired): ends at the limit or at 1 MB read."""
+    items: list[Item] = []
+    size, last = 0, ""
+    for count, (sk, item) in enumerate(rows):
+        if count == limit or size >= MAX_PAGE_BYTES:
+            return Page(items, last)
+        last = sk
+        if item is not None:
+            items.append(item)
+            size += item_size(item)
+    return Page(items, None)
+
+
 def key_of(item: Mapping[str, Value]) -> Key:
     """The primary key of an item that has one."""
-    pk, sk = item["PK"], item["SK"]
+    pk, sk = item.get("PK"), item.get("SK")
     if not isinstance(pk, str) or not isinstance(sk, str):
         raise InvalidItem("PK and SK are text")
     return Key(pk, sk)

@@ -1,0 +1,166 @@
+"""Where the surfaces and the core meet: a gateway event in, a response out. The last guard for errors.
+
+Both shells call `App.handle` with the same events. Nothing that goes wrong leaves here as an exception: a person gets
+one line, or an HTTP answer, that says what to do, and the log gets the rest, without what anybody wrote.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from roost.chat.delivery import Delivery
+from roost.chat.errors import RateLimited, Refused
+from roost.chat.limits import RateLimit
+from roost.chat.messages import Messages
+from roost.chat.model import ConnectionId
+from roost.chat.ports import Clock, Push
+from roost.frames import Line, TextProtocol, render
+from roost.settings import Settings
+from roost.storage.items import WorkspaceRow
+from roost.storage.log import Busy, Log
+from roost.storage.receivers import Receivers
+from roost.storage.table import Conflict, Table, Throttled
+from roost.storage.workspace import open_workspace
+
+log = logging.getLogger("roost.app")
+
+#: The routes of the WebSocket API, the same in every shell.
+ROUTES = ("$connect", "$disconnect", "$default", "command")
+ROUTE_SELECTION_EXPRESSION = "$request.body.action"
+
+LINES_A_MINUTE = 100  # of one connection, where limits are on
+
+_OK: Mapping[str, Any] = {"statusCode": 200}
+
+
+class App:
+    """The chat, over its ports."""
+
+    def __init__(self, table: Table, push: Push, clock: Clock, settings: Settings) -> None:
+        self._table = table
+        self._push = push
+        self._clock = clock
+        self._settings = settings
+        delivery = Delivery(table, Receivers(table), push, clock, {"text": render})
+        messages = Messages(Log(table, clock.now_us, clock.sleep), delivery)
+        self._text = TextProtocol(table, push, clock, messages, lambda: self.workspace)
+        self._limit = RateLimit(LINES_A_MINUTE, 60.0) if settings.limits else None
+
+    @functools.cached_property
+    def workspace(self) -> WorkspaceRow:
+        """The deployment's workspace, read once: nothing in it changes."""
+        return open_workspace(self._table, self._clock.now_us() // 1_000_000)
+
+    def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer a gateway event: WebSocket CONNECT, MESSAGE or DISCONNECT, or an HTTP API request (payload 2.0).
+
+        Returns a proxy response and never raises. A MESSAGE always answers 200, so that API Gateway adds no frame of
+        its own to what the person is told.
+        """
+        context = event["requestContext"]
+        kind = context.get("eventType")
+        if kind == "MESSAGE":
+            self._message(event, context)
+            return dict(_OK)
+        if kind == "CONNECT":
+            return self._guarded(context, lambda: self._connect(event, context))
+        if kind == "DISCONNECT":
+            return self._guarded(context, lambda: self._disconnect(context))
+        return self._guarded(context, lambda: self._http(event, context))
+
+    # -- sockets ----------------------------------------------------------------------------------------------------
+
+    def _connect(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+        if not self._settings.guests or not self._own_origin(event, context):
+            return {"statusCode": 403}
+        self._text.connect(ConnectionId(context["connectionId"]))
+        return dict(_OK)
+
+    def _own_origin(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
+        """Whether a socket is opened by a page of ours, or by no page at all: others would act in a visitor's name."""
+        origins = [v for k, v in (event.get("headers") or {}).items() if k.lower() == "origin"]
+        if not origins or origins[0] in self._settings.origins:
+            return True
+        own = str(context.get("domainName", "")).lower()
+        return str(urlsplit(origins[0]).netloc).lower() == own
+
+    def _disconnect(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        connection = ConnectionId(context["connectionId"])
+        if self._limit is not None:
+            self._limit.forget(connection)
+        self._text.disconnect(connection)
+        return dict(_OK)
+
+    def _message(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+        """Act on a line; whatever hinders it becomes one line back."""
+        connection = ConnectionId(context["connectionId"])
+        try:
+            if self._limit is not None and not self._limit.allows(connection, self._clock.now_us() / 1_000_000):
+                raise RateLimited("You are sending too fast. Nothing was sent; wait a moment.")
+            self._text.receive(Line(connection, event.get("body") or "", context["messageId"]))
+        except Refused as refusal:
+            self._tell(connection, refusal.sentence)
+        except (Busy, Throttled, Conflict):
+            self._tell(connection, RateLimited.sentence)
+        except Exception as error:  # noqa: BLE001  the last guard
+            request_id = _logged(error, context)
+            self._tell(connection, f"Something went wrong (request {request_id}); /history shows what was stored.")
+
+    def _tell(self, connection: ConnectionId, sentence: str) -> None:
+        try:
+            self._push.send((connection,), sentence)
+        except Exception as error:  # noqa: BLE001  there is nobody left to tell
+            log.warning("a reply was not sent", extra={"fields": {"error": type(error).__name__}})
+
+    # -- HTTP -------------------------------------------------------------------------------------------------------
+
+    def _http(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+        method, path = context["http"]["method"], event["rawPath"]
+        if path.startswith("/api/"):
+            return _json(200, {"ok": False, "error": "unknown_method"})
+        if path != "/":
+            return _json(404, {"message": "Not Found"})
+        if method not in ("GET", "HEAD"):
+            return _json(405, {"message": "Method Not Allowed"}, {"Allow": "GET, HEAD"})
+        return {
+            "statusCode": 200,
+            "headers": {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"},
+            "body": f"This is Roost. Chat in a terminal:\n\n    npx wscat -c ws://{context['domainName']}\n",
+        }
+
+    # -- guards -----------------------------------------------------------------------------------------------------
+
+    def _guarded(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
+        try:
+            answered: dict[str, Any] = answer()
+            return answered
+        except Exception as error:  # noqa: BLE001  the last guard
+            request_id = _logged(error, context)
+            return _json(500, {"ok": False, "error": "fatal_error", "request_id": request_id})
+
+
+def _logged(error: Exception, context: Mapping[str, Any]) -> str:
+    """Log an unexpected error: its type and where, never its text, which may hold what somebody wrote."""
+    request_id = str(context.get("requestId", "?"))
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    fields = {"error": type(error).__name__, "request": request_id, "at": " > ".join(places[-6:])}
+    log.error("an event failed", extra={"fields": fields})
+    return request_id
+
+
+def _json(status: int, value: object, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json; charset=utf-8", **(headers or {})},
+        "body": json.dumps(value),
+    }

@@ -1,0 +1,64 @@
+"""AWS's shell: wires DynamoDB and @connections into an App; the Lambda entry points, each thin.
+
+Clients are made on the first event and kept for the life of the execution environment. Nothing heavy is imported at
+start: no boto3, no botocore.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from roost.app import App
+from roost.aws.dynamodb import DynamoTable
+from roost.aws.push import ConnectionsPush
+from roost.aws.sign import Credentials
+from roost.settings import Settings
+
+
+class LambdaClock:
+    """The Clock port on Lambda."""
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch."""
+        return time.time_ns() // 1000
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass; an execution environment has one event at a time."""
+        time.sleep(seconds)
+
+
+def credentials() -> Credentials:
+    """The role's temporary key, which Lambda keeps fresh in the environment."""
+    environ = os.environ
+    return Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
+
+
+@functools.cache
+def _app(callback: str) -> App:
+    region = os.environ["AWS_REGION"]
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL")
+    table = DynamoTable(
+        os.environ["ROOST_TABLE"],
+        endpoint=endpoint or f"https://dynamodb.{region}.amazonaws.com",
+        region=region,
+        credentials=credentials,
+    )
+    push = ConnectionsPush(callback, region, credentials)
+    return App(table, push, LambdaClock(), Settings.from_environment(os.environ))
+
+
+def socket(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """Every route of the WebSocket API."""
+    request = event["requestContext"]
+    pattern = os.environ.get("ROOST_CALLBACK", "https://{domainName}/{stage}")
+    callback = pattern.format(domainName=request["domainName"], stage=request["stage"], apiId=request["apiId"])
+    return _app(callback).handle(event)
+
+
+def http(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """Every route of the HTTP API. `ROOST_CALLBACK_URL` is the WebSocket API's, whose sockets it pushes to."""
+    return _app(os.environ["ROOST_CALLBACK_URL"]).handle(event)

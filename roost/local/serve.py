@@ -1,0 +1,147 @@
+"""The laptop's shell: wires SQLite, the gateway and the chat into one process, and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roost.app import ROUTE_SELECTION_EXPRESSION, ROUTES, App
+from roost.gateway import server
+from roost.gateway.definition import Function, HttpApi, HttpRoute, Route, Service, WebSocketApi
+from roost.gateway.functions import Done, Failed, Returned
+from roost.gateway.sockets import Sockets
+from roost.local.clock import SystemClock
+from roost.local.push import GatewayPush
+from roost.local.sqlite import SqliteTable
+from roost.local.waiting import Hub
+from roost.settings import Settings
+
+_STAGE = "roost"
+_SWEEP_SECONDS = 10.0
+_SWEEP_ITEMS = 2_000  # of which the expired are removed; small, since a sweep shares the writer with people
+_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where a server that just started is to be found."""
+
+    host: str
+    port: int
+    database: Path
+
+
+class ChatFunctions:
+    """Runs the chat for the gateway: every event is a Task on the event loop's own thread."""
+
+    def __init__(self, app: App, hub: Hub) -> None:
+        self._app = app
+        self._hub = hub
+        self._running = 0
+        self._ended: asyncio.Event | None = None
+
+    async def start(self) -> None:
+        """Nothing to get ready."""
+
+    def invoke(self, function: str, event: Mapping[str, Any], done: Done, *, integration_timeout: float = 29.0) -> None:
+        """Hand the event to the chat. Its waits are bounded, so no time limit is kept here."""
+        self._running += 1
+        self._hub.run(lambda: self._run(event, done))
+
+    def _run(self, event: Mapping[str, Any], done: Done) -> None:
+        try:
+            done(Returned(self._app.handle(event)))
+        except Exception as error:  # noqa: BLE001  the loop must go on; App.handle has already logged its own
+            done(Failed(type(error).__name__, str(error)))
+        finally:
+            self._running -= 1
+            if self._ended is not None and not self._running:
+                self._ended.set()
+
+    async def stop(self) -> None:
+        """Wait until every event is done with."""
+        if self._running:
+            self._ended = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _GRACE_SECONDS)
+
+
+async def serve(
+    host: str,
+    port: int,
+    data: Path,
+    settings: Settings,
+    started: Callable[[Running], None],
+    *,
+    log_events: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then close every socket with 1001 and return once all is stored.
+
+    `started` is called when clients can connect. Raises `GatewayError` if the address cannot be listened on and
+    `TableError` if the data cannot be opened, `TableInUse` among them where another server has it.
+    """
+    loop = asyncio.get_running_loop()
+    listener = server.listen(host, port)
+    database = data / "roost.db"
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    table = SqliteTable(database)
+    try:
+        sockets = Sockets(loop)
+        app = App(table, GatewayPush(sockets), SystemClock(), settings)
+        functions = ChatFunctions(app, Hub(loop))
+        names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
+        gateway_settings = server.Settings(names=names, log_events=log_events)
+        gateway = server.Gateway(_service(), functions, sockets, listener, gateway_settings)
+        await gateway.start()
+        stop = _stop_signal(loop)
+        sweeper = asyncio.create_task(_sweep(table))
+        gc.freeze()  # what stands now stands until the end: the collector need not look at it again
+        started(Running(host, listener.getsockname()[1], database))
+        await stop.wait()
+        await gateway.stop()
+        sweeper.cancel()
+    finally:
+        await asyncio.to_thread(table.close)
+
+
+def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows has no such handlers on its loop
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+async def _sweep(table: SqliteTable) -> None:
+    """Remove what has expired, a little at a time."""
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        await asyncio.to_thread(table.sweep, _SWEEP_ITEMS)
+
+
+def _service() -> Service:
+    """The chat as the gateway sees it: the same routes as on AWS."""
+    function = Function(key="chat", name="roost", handler="roost.app", code_root=Path())
+    return Service(
+        name="roost",
+        stage=_STAGE,
+        region="local",
+        account="000000000000",
+        functions={"chat": function},
+        websocket=WebSocketApi(
+            id="roost",
+            name="roost",
+            stage=_STAGE,
+            route_selection_expression=ROUTE_SELECTION_EXPRESSION,
+            routes={key: Route(key, "chat") for key in ROUTES},
+        ),
+        http=HttpApi(id="roost", name="roost", stage="$default", routes=(HttpRoute("ANY", "$default", "chat"),)),
+    )

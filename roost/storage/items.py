@@ -1,0 +1,244 @@
+"""Each item the table holds: its key, its fields, its life. The only place that spells keys.
+
+Every prefix is typed, and nothing that a person wrote is ever a key by itself, so no name can meet a system row.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+import msgspec
+
+from roost.storage.table import Item, Key
+
+SOCKET_LIFE = 2 * 3600 + 600  # seconds: API Gateway ends a connection after two hours
+LOG_LIFE = 30 * 86400  # seconds that an event can be resumed from
+IDEMPOTENCY_LIFE = 86400  # seconds that a client id is remembered
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every item type is: frozen, typed, absent where it is the default."""
+
+
+class WorkspaceRow(Row, frozen=True):
+    """The deployment's one workspace."""
+
+    team: str
+    general: str  #: channel id of #general
+    epoch: str  #: changes only when a log was lost or restored
+    schema: int = 1
+
+
+class ChannelRow(Row, frozen=True):
+    """A channel."""
+
+    id: str
+    name: str
+    created: int
+    private: bool = False
+
+
+class ChannelNameRow(Row, frozen=True):
+    """Makes channel names unique."""
+
+    channel: str
+
+
+class HeadRow(Row, frozen=True):
+    """Where a channel's log ends. `seq` counts events, `mc` messages, `ts` is in microseconds.
+
+    No defaults: the append's condition compares attributes, and one that is absent equals nothing.
+    """
+
+    seq: int
+    mc: int
+    ts: int
+
+
+EMPTY_HEAD = HeadRow(seq=0, mc=0, ts=0)
+
+
+class MessageRow(Row, frozen=True):
+    """A message; `n` counts the channel's messages without a hole."""
+
+    seq: int
+    n: int
+    user: str
+    name: str
+    text: str
+    guest: bool = False
+    client_msg_id: str = ""
+
+
+class IdempotencyRow(Row, frozen=True):
+    """What became of a client id."""
+
+    ts: str
+    seq: int
+
+
+class SocketRow(Row, frozen=True):
+    """A text connection."""
+
+    user: str
+    name: str
+    channel: str
+    channel_name: str
+    since: int  #: milliseconds
+    guest: bool = False
+
+
+class TunedRow(Row, frozen=True):
+    """That a connection hears a channel."""
+
+    user: str
+    name: str
+    since: int  #: milliseconds
+    guest: bool = False
+    kind: str = "text"
+
+
+class UserRow(Row, frozen=True):
+    """A member."""
+
+    id: str
+    name: str
+    created: int
+    deactivated: bool = False
+
+
+class UserNameRow(Row, frozen=True):
+    """Makes members' names unique."""
+
+    user: str
+
+
+class TokenRow(Row, frozen=True):
+    """A token's bearer; the token itself is nowhere, only its SHA-256 in the key."""
+
+    user: str
+    kind: str
+    created: int
+
+
+WORKSPACE = Key("T", "META")
+
+
+def channel_key(channel: str) -> Key:
+    """A channel's own item."""
+    return Key(f"C#{channel}", "META")
+
+
+def channel_name_key(team: str, name: str) -> Key:
+    """The lock on a channel name."""
+    return Key(f"CN#{team}#{name}", "META")
+
+
+def head_key(channel: str) -> Key:
+    """The end of a channel's log."""
+    return Key(f"C#{channel}", "HEAD")
+
+
+def membership_key(channel: str, user: str) -> Key:
+    """That somebody belongs to a channel."""
+    return Key(f"C#{channel}", f"M#{user}")
+
+
+def tuned_key(channel: str, connection: str) -> Key:
+    """That a connection hears a channel."""
+    return Key(f"C#{channel}", f"N#{connection}")
+
+
+def socket_key(connection: str) -> Key:
+    """A connection."""
+    return Key(f"N#{connection}", "META")
+
+
+def message_key(channel: str, ts: str) -> Key:
+    """A message, in its month."""
+    return Key(f"C#{channel}#{month_of(ts)}", ts)
+
+
+def log_key(channel: str, ts: str, seq: int) -> Key:
+    """An event of a channel's log, in its month."""
+    return Key(f"L#{channel}#{month_of(ts)}", f"{seq:012}")
+
+
+def idempotency_key(user: str, client_msg_id: str, channel: str) -> Key:
+    """A client id that was used."""
+    return Key(f"I#{user}#{client_msg_id}", f"C#{channel}")
+
+
+def user_key(user: str) -> Key:
+    """A member."""
+    return Key(f"U#{user}", "META")
+
+
+def user_name_key(team: str, folded: str) -> Key:
+    """The lock on a member's name."""
+    return Key(f"UN#{team}#{folded}", "META")
+
+
+def token_key(digest: str) -> Key:
+    """A token, by the SHA-256 of it."""
+    return Key(f"K#{digest}", "META")
+
+
+def channels_index(team: str) -> str:
+    """G1: public channels by name."""
+    return f"T#{team}#CHANS"
+
+
+def users_index(team: str) -> str:
+    """G1: members by folded name."""
+    return f"T#{team}#USERS"
+
+
+def to_item(key: Key, row: Row, *, x: int | None = None, g1: tuple[str, str] | None = None) -> Item:
+    """A row as the table takes it."""
+    item: dict[str, Any] = msgspec.to_builtins(row)
+    item["PK"], item["SK"] = key
+    if x is not None:
+        item["x"] = x
+    if g1 is not None:
+        item["G1PK"], item["G1SK"] = g1
+    return item
+
+
+def from_item(item: Item, kind: type[R]) -> R:
+    """A row out of the table. Fields that this version does not know are passed over."""
+    return msgspec.convert(item, kind)
+
+
+def month_of(ts: str) -> str:
+    """The bucket of a ts: `202611`, UTC."""
+    return _month(int(ts.partition(".")[0]) // 86400)
+
+
+_months: dict[int, str] = {}
+
+
+def _month(day: int) -> str:
+    month = _months.get(day)
+    if month is None:
+        parts = time.gmtime(day * 86400)
+        month = _months[day] = f"{parts.tm_year:04}{parts.tm_mon:02}"
+    return month
+
+
+def months_down(newest: str, oldest: str) -> list[str]:
+    """The buckets from `newest` back to `oldest`, both included."""
+    year, month = int(newest[:4]), int(newest[4:])
+    months = []
+    while (current := f"{year:04}{month:02}") >= oldest:
+        months.append(current)
+        year, month = (year, month - 1) if month > 1 else (year - 1, 12)
+    return months
+
+
+def format_ts(microseconds: int) -> str:
+    """Microseconds as Slack writes them: `1718000000.123456`."""
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06}"

@@ -1,0 +1,94 @@
+"""Text connections: a socket row by connection, and a tuned row that says which one channel it hears.
+
+A connection costs two plain writes whatever the channel's size. The tuned row is written first: should the second
+write never happen, the channel tries a connection that was refused, finds it gone and forgets it; the other way round
+somebody would sit there and hear nothing. Both rows expire ten minutes after API Gateway ends the longest connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from roost.storage.items import SOCKET_LIFE, SocketRow, TunedRow, from_item, socket_key, to_item, tuned_key
+from roost.storage.table import ConditionFailed, Delete, Equals, Item, Put, Table, Update
+
+
+def _tuned(connection: str, row: SocketRow) -> Item:
+    tuned = TunedRow(user=row.user, name=row.name, since=row.since, guest=row.guest)
+    return to_item(tuned_key(row.channel, connection), tuned, x=_expiry(row))
+
+
+def _expiry(row: SocketRow) -> int:
+    return row.since // 1000 + SOCKET_LIFE
+
+
+def take(table: Table, connection: str, row: SocketRow) -> None:
+    """A connection sits down: two plain puts."""
+    table.put(_tuned(connection, row))
+    table.put(to_item(socket_key(connection), row, x=_expiry(row)))
+
+
+def get(table: Table, connection: str) -> SocketRow | None:
+    """Who sits at a connection, strong."""
+    item = table.get(socket_key(connection))
+    return None if item is None else from_item(item, SocketRow)
+
+
+def move(table: Table, connection: str, old: SocketRow, channel: str, channel_name: str) -> None:
+    """Tune to another channel: all in one transaction, which fails if the connection has left or moved meanwhile."""
+    new = SocketRow(
+        user=old.user, name=old.name, guest=old.guest, since=old.since, channel=channel, channel_name=channel_name
+    )
+    table.transact(
+        [
+            Update(
+                socket_key(connection),
+                set={"channel": channel, "channel_name": channel_name},
+                condition=Equals({"channel": old.channel, "name": old.name, "user": old.user}),
+            ),
+            Delete(tuned_key(old.channel, connection)),
+            Put(_tuned(connection, new)),
+        ]
+    )
+
+
+def rename(table: Table, connection: str, old: SocketRow, user: str, name: str, *, guest: bool) -> None:
+    """Sit there as somebody else, in one transaction with the same conditions as `move`."""
+    new = SocketRow(
+        user=user, name=name, guest=guest, since=old.since, channel=old.channel, channel_name=old.channel_name
+    )
+    table.transact(
+        [
+            Put(
+                to_item(socket_key(connection), new, x=_expiry(new)),
+                Equals({"channel": old.channel, "name": old.name, "user": old.user}),
+            ),
+            Put(_tuned(connection, new)),
+        ]
+    )
+
+
+def leave(table: Table, connection: str, row: SocketRow) -> None:
+    """A connection is over: both rows go, first the one that others see."""
+    table.delete(tuned_key(row.channel, connection))
+    table.delete(socket_key(connection))
+
+
+def forget(table: Table, channel: str, connection: str) -> None:
+    """A connection of this channel was found gone. One that has moved on is left to its new channel to find."""
+    table.delete(tuned_key(channel, connection))
+    with contextlib.suppress(ConditionFailed):
+        table.delete(socket_key(connection), Equals({"channel": channel}))
+
+
+def in_channel(table: Table, channel: str) -> list[tuple[str, TunedRow]]:
+    """Every connection that hears a channel, strong."""
+    found: list[tuple[str, TunedRow]] = []
+    after: str | None = None
+    pk, prefix = tuned_key(channel, "")
+    while True:
+        page = table.query(pk, prefix=prefix, after=after)
+        found += [(str(item["SK"]).removeprefix(prefix), from_item(item, TunedRow)) for item in page.items]
+        if page.next is None:
+            return found
+        after = page.next
