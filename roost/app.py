@@ -73,6 +73,12 @@ class App:
             return self._guarded(context, lambda: self._disconnect(context))
         return self._guarded(context, lambda: self._http(event, context))
 
+    @staticmethod
+    def runs_beside_others(event: Mapping[str, Any]) -> bool:
+        """Whether an event may run beside earlier ones of its connection without showing: a line that is only said."""
+        body: str = event.get("body") or "/"
+        return body[0] not in "/{"
+
     # -- sockets ----------------------------------------------------------------------------------------------------
 
     def _connect(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:

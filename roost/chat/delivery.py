@@ -13,7 +13,7 @@ from roost.chat.events import Event
 from roost.chat.model import ConnectionId
 from roost.chat.ports import Clock, Outcome, Push
 from roost.storage import seats
-from roost.storage.receivers import Audience, Receivers
+from roost.storage.receivers import Receivers
 from roost.storage.table import Table, TableError
 
 log = logging.getLogger("roost.chat")
@@ -39,20 +39,22 @@ class Delivery:
         try:
             audience = self._receivers.of(event.channel)
             for kind, render in self._renderers.items():
-                heard_by = list(audience.items())  # a copy: commits change the audience while we go on
-                connections = [c for c, heard in heard_by if heard[0] == kind and c != source]
+                heard = audience.get(kind, {})
+                connections = list(heard)  # a copy: commits change the audience while we go on
+                if source is not None and source in heard:
+                    connections.remove(source)
                 if connections:
                     outcomes = self._push.send(connections, render(event))
                     if outcomes:
-                        self._settle(event, audience, outcomes)
+                        self._settle(event, heard, outcomes)
         except Exception as error:  # noqa: BLE001  the event is stored: its author is told so whatever happens here
             log.warning("not everybody was told", extra={"fields": {"error": type(error).__name__}})
 
-    def _settle(self, event: Event, audience: Audience, outcomes: Mapping[str, Outcome]) -> None:
+    def _settle(self, event: Event, heard: Mapping[str, int], outcomes: Mapping[str, Outcome]) -> None:
         now = self._clock.now_us() // 1000
         for connection, outcome in outcomes.items():
-            heard = audience.get(connection)
-            if outcome is Outcome.GONE and heard is not None and now - heard.since >= CONNECTING_MS:
+            since = heard.get(connection)
+            if outcome is Outcome.GONE and since is not None and now - since >= CONNECTING_MS:
                 self._forget(event, connection)
 
     def _forget(self, event: Event, connection: str) -> None:

@@ -1,15 +1,15 @@
 """The open sockets: who can be posted to, and the joined writes.
 
 A frame for many receivers is built once. What a connection gets within one turn of the event loop leaves in one write:
-`post` only appends to lists, and `flush` runs once when the turn is over. Everything here runs on the loop's thread.
+`post` only notes what goes to whom, and `_flush` runs once when the turn is over. Everything here runs on the loop's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from websockets.frames import Frame, Opcode
 
@@ -48,55 +48,53 @@ class Sockets:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.open: dict[str, Connection] = {}
-        self._dirty: list[Connection] = []
+        self.congested: set[str] = set()  #: who does not read: posts to them are refused
+        self._jobs: list[tuple[Sequence[Connection], bytes]] = []
 
     def post(self, ids: Iterable[str], payload: bytes) -> dict[str, Refusal]:
         """Queue one text message (UTF-8, at most 128 KB) for each connection; answers those that did not take it."""
-        data = text_frames(payload)
-        now = self.loop.time()
-        connections, dirty = self.open, self._dirty
-        idle = not dirty
+        ids = list(ids)
+        found: list[Connection | None] = list(map(self.open.get, ids))
         refused: dict[str, Refusal] = {}
-        for connection_id in ids:
-            connection = connections.get(connection_id)
-            if connection is None:
-                refused[connection_id] = Refusal.GONE
-            elif connection.congested:
-                refused[connection_id] = Refusal.BUSY
-            else:
-                pending = connection.pending
-                if pending is None:
-                    connection.pending = data
-                    dirty.append(connection)
-                elif isinstance(pending, list):
-                    pending.append(data)
-                else:
-                    connection.pending = [pending, data]
-                connection.active = now
-        if idle and dirty:
-            self.loop.call_soon(self._flush)
+        if self.congested or not all(found):
+            refused = self._refusals(ids, found)
+            found = [c for c in found if c is not None and c.id not in refused]
+        if found:
+            self._queue(cast("list[Connection]", found), text_frames(payload))
         return refused
+
+    def _refusals(self, ids: Sequence[str], found: Sequence[Connection | None]) -> dict[str, Refusal]:
+        gone = {each: Refusal.GONE for each, connection in zip(ids, found, strict=True) if connection is None}
+        return gone | {each: Refusal.BUSY for each in ids if each in self.congested and each in self.open}
 
     def queue(self, connection: Connection, data: bytes) -> None:
         """Queue raw bytes for one connection behind what it already waits for."""
-        pending = connection.pending
-        if pending is None:
-            connection.pending = data
-            if not self._dirty:
-                self.loop.call_soon(self._flush)
-            self._dirty.append(connection)
-        elif isinstance(pending, list):
-            pending.append(data)
-        else:
-            connection.pending = [pending, data]
+        self._queue((connection,), data)
+
+    def _queue(self, connections: Sequence[Connection], data: bytes) -> None:
+        if not self._jobs:
+            self.loop.call_soon(self._flush)
+        self._jobs.append((connections, data))
 
     def _flush(self) -> None:
-        """Write what waits, in one write per connection. A loop without calls of ours: it runs per delivery."""
-        dirty, self._dirty = self._dirty, []
-        for connection in dirty:
-            pending = connection.pending
-            connection.pending = None
-            if isinstance(pending, list):
-                pending = b"".join(pending)
-            if pending:
-                connection.write(pending)
+        """Write what waits: one write per connection, however much it gets. Loops without calls of ours: they run per
+        delivery."""
+        jobs, self._jobs = self._jobs, []
+        now = self.loop.time()
+        if len(jobs) == 1:
+            connections, data = jobs[0]
+            for connection in connections:
+                connection.active = now
+                connection.write(data)
+            return
+        waiting: dict[Connection, list[bytes]] = {}
+        for connections, data in jobs:
+            for connection in connections:
+                frames = waiting.get(connection)
+                if frames is None:
+                    waiting[connection] = [data]
+                else:
+                    frames.append(data)
+        for connection, frames in waiting.items():
+            connection.active = now
+            connection.write(b"".join(frames))

@@ -50,13 +50,11 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_ws",
         "active",
-        "congested",
         "congested_since",
         "context",
         "id",
         "in_flight",
         "opened",
-        "pending",
         "write",
     )
 
@@ -72,9 +70,7 @@ class Connection(asyncio.Protocol):
         self.id: str = context["connectionId"]
         self.context = context  #: what every event of this connection carries
         self.opened = self.active = sockets.loop.time()  #: loop time, seconds
-        self.pending: bytes | list[bytes] | None = None  #: what leaves at the end of this turn of the loop
         self.write = transport.write  #: bound once, since it runs per delivery
-        self.congested = False  #: the client does not read: posts are refused
         self.congested_since = 0.0
         self.in_flight = 0
         self._sockets = sockets
@@ -169,12 +165,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Too much waits for this reader."""
-        self.congested = True
+        self._sockets.congested.add(self.id)
         self.congested_since = self._sockets.loop.time()
 
     def resume_writing(self) -> None:
         """The reader caught up."""
-        self.congested = False
+        self._sockets.congested.discard(self.id)
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         self._ws.fail(code, reason)

@@ -227,6 +227,7 @@ class WebSocketServer:
     def ended(self, connection: Connection, code: int, reason: str) -> None:
         """A connection is over: nobody can post to it any more, and `$disconnect` runs."""
         self._sockets.open.pop(connection.id, None)
+        self._sockets.congested.discard(connection.id)
         self._say("disconnected %d %s", code, reason, connection=connection.id, route="$disconnect")
         self._invoke_disconnect(connection.context, code, reason)
 
@@ -243,7 +244,7 @@ class WebSocketServer:
             too_old = now - connection.opened > self._limits.life
             if too_old or now - connection.active > self._limits.idle:
                 connection.close(*events.GOING_AWAY)
-            elif connection.congested and now - connection.congested_since > _CONGESTED_SECONDS:
+            elif connection.id in self._sockets.congested and now - connection.congested_since > _CONGESTED_SECONDS:
                 connection.close(1008, "The client reads too slowly")
 
     # -- small things -----------------------------------------------------------------------------------------------

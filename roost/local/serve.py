@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +39,17 @@ class Running:
 
 
 class ChatFunctions:
-    """Runs the chat for the gateway: every event is a Task on the event loop's own thread."""
+    """Runs the chat for the gateway: every event is a Task on the event loop's own thread.
+
+    Stronger than API Gateway, which promises no order: the events of one connection take effect in their order. Lines
+    that are only said run side by side, so that they share commits; anything else waits for those before it, and those
+    after it wait for it.
+    """
 
     def __init__(self, app: App, hub: Hub) -> None:
         self._app = app
         self._hub = hub
+        self._lanes: dict[str, _Lane] = {}
         self._running = 0
         self._ended: asyncio.Event | None = None
 
@@ -52,7 +59,37 @@ class ChatFunctions:
     def invoke(self, function: str, event: Mapping[str, Any], done: Done, *, integration_timeout: float = 29.0) -> None:
         """Hand the event to the chat. Its waits are bounded, so no time limit is kept here."""
         self._running += 1
-        self._hub.run(lambda: self._run(event, done))
+        connection = event["requestContext"].get("connectionId")
+        if connection is None:
+            self._hub.run(lambda: self._run(event, done))
+            return
+        lane = self._lanes.get(connection)
+        if lane is None:
+            lane = self._lanes[connection] = _Lane()
+        work = _Work(event, done, alone=not self._app.runs_beside_others(event))
+        if lane.takes(work):
+            self._begin(connection, lane, work)
+        else:
+            lane.waiting.append(work)
+
+    def _begin(self, connection: str, lane: _Lane, work: _Work) -> None:
+        lane.running += 1
+        lane.alone = work.alone
+        self._hub.run(lambda: self._run_in_lane(connection, lane, work))
+
+    def _run_in_lane(self, connection: str, lane: _Lane, work: _Work) -> None:
+        self._run(work.event, work.done)
+        lane.running -= 1
+        if lane.running == 0:
+            lane.alone = False
+            if not lane.waiting:
+                del self._lanes[connection]
+        if lane.waiting:  # from the loop itself: a Task is begun there, not inside another
+            self._hub.loop.call_soon(self._go_on, connection, lane)
+
+    def _go_on(self, connection: str, lane: _Lane) -> None:
+        while lane.waiting and lane.may_begin(lane.waiting[0]):
+            self._begin(connection, lane, lane.waiting.popleft())
 
     def _run(self, event: Mapping[str, Any], done: Done) -> None:
         try:
@@ -70,6 +107,34 @@ class ChatFunctions:
             self._ended = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _GRACE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One event, and whether it must run alone among those of its connection."""
+
+    event: Mapping[str, Any]
+    done: Done
+    alone: bool
+
+
+class _Lane:
+    """The events of one connection that are not done with."""
+
+    __slots__ = ("alone", "running", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.alone = False  # the one that runs must not have company
+        self.waiting: deque[_Work] = deque()
+
+    def takes(self, work: _Work) -> bool:
+        """Whether a new event may begin at once."""
+        return not self.waiting and self.may_begin(work)
+
+    def may_begin(self, work: _Work) -> bool:
+        """Whether the next event may begin beside those that run."""
+        return self.running == 0 or not (work.alone or self.alone)
 
 
 async def serve(

@@ -8,7 +8,6 @@ against each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from roost.storage import seats
 from roost.storage.items import TunedRow, from_item
@@ -18,15 +17,10 @@ _CHANNEL = "C#"
 _CONNECTION = "N#"
 
 
-class Heard(NamedTuple):
-    """What delivery needs to know of a connection."""
-
-    kind: str
-    since: int  #: milliseconds since the epoch
-
-
-#: connection → what is known of it. Not to be changed by who reads it; take a copy (`list`) before doing anything slow.
-Audience = Mapping[str, Heard]
+#: kind of connection → connection → since when, in milliseconds since the epoch. Commits change it at any time: take a
+#: copy (`list`) before going through it.
+Audience = Mapping[str, Mapping[str, int]]
+_Known = dict[str, dict[str, int]]
 
 
 class Receivers:
@@ -34,8 +28,8 @@ class Receivers:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._known: dict[str, dict[str, Heard]] = {}
-        self._building: dict[str, dict[str, Heard | None]] = {}  # what commits change while a channel is being read
+        self._known: dict[str, _Known] = {}
+        self._building: dict[str, dict[str, TunedRow | None]] = {}  # what commits change while a channel is being read
         if table.exclusive:
             table.watch(self._committed)
 
@@ -46,14 +40,17 @@ class Receivers:
         known = self._known.get(channel)
         return known if known is not None else self._build(channel)
 
-    def _read(self, channel: str) -> dict[str, Heard]:
-        return {connection: Heard(row.kind, row.since) for connection, row in seats.in_channel(self._table, channel)}
+    def _read(self, channel: str) -> _Known:
+        audience: _Known = {}
+        for connection, row in seats.in_channel(self._table, channel):
+            _apply(audience, connection, row)
+        return audience
 
     def _build(self, channel: str) -> Audience:
         changes = self._building.setdefault(channel, {})
         audience = self._read(channel)
-        for connection, heard in list(changes.items()):
-            _apply(audience, connection, heard)
+        for connection, row in list(changes.items()):
+            _apply(audience, connection, row)
         self._known[channel] = audience  # first known, then no longer building: a commit in between reaches both
         self._building.pop(channel, None)
         return audience
@@ -63,22 +60,18 @@ class Receivers:
             if not sk.startswith(_CONNECTION) or not pk.startswith(_CHANNEL):
                 continue
             channel, connection = pk[len(_CHANNEL) :], sk[len(_CONNECTION) :]
-            heard = None if item is None else _heard(item)
+            row = None if item is None else from_item(item, TunedRow)
             building = self._building.get(channel)
             if building is not None:
-                building[connection] = heard
+                building[connection] = row
             known = self._known.get(channel)
             if known is not None:
-                _apply(known, connection, heard)
+                _apply(known, connection, row)
 
 
-def _heard(item: Item) -> Heard:
-    row = from_item(item, TunedRow)
-    return Heard(row.kind, row.since)
-
-
-def _apply(audience: dict[str, Heard], connection: str, heard: Heard | None) -> None:
-    if heard is None:
-        audience.pop(connection, None)
-    else:
-        audience[connection] = heard
+def _apply(audience: _Known, connection: str, row: TunedRow | None) -> None:
+    if row is not None:
+        audience.setdefault(row.kind, {})[connection] = row.since
+        return
+    for connections in audience.values():
+        connections.pop(connection, None)

@@ -257,43 +257,58 @@ class Table(Protocol):
 # -- rules that every engine shares ---------------------------------------------------------------------------------
 
 
-def item_size(item: Mapping[str, Value]) -> int:
-    """The bytes that DynamoDB counts for an item: UTF-8 of names and text, numbers by digits, 3 + 1 per element of
-    lists and maps. Source: Amazon DynamoDB developer guide, "Item sizes and formats"."""
-    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
-
-
-def _value_size(value: Value) -> int:
-    if isinstance(value, str):
-        return len(value.encode())
-    if value is None or isinstance(value, bool):
-        return 1
-    if isinstance(value, int):
-        return len(str(abs(value)).rstrip("0")) // 2 + 2 + (value < 0)
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, list):
-        return 3 + sum(1 + _value_size(element) for element in value)
-    return 3 + sum(1 + len(name.encode()) + _value_size(element) for name, element in value.items())
-
-
-_TYPES = (str, int, bytes, type(None), list, dict)  # bool is an int
 _MAX_INT = 1 << 63
 
 
-def check_item(item: Mapping[str, Value]) -> None:
-    """Raise `InvalidItem` unless every engine can hold this item."""
+def item_size(item: Mapping[str, Value]) -> int:
+    """The bytes that DynamoDB counts for an item: UTF-8 of names and text, numbers by digits, 3 + 1 per element of
+    lists and maps. Source: Amazon DynamoDB developer guide, "Item sizes and formats".
+
+    Raises `InvalidItem` for a value that no engine can hold. This runs for every write, hence the short cut for the
+    commonest values.
+    """
+    size = 0
+    for name, value in item.items():
+        size += len(name) if name.isascii() else len(_utf8(name))
+        size += len(value) if type(value) is str and value.isascii() else _value_size(value, 0)
+    return size
+
+
+def _value_size(value: Value, depth: int) -> int:
+    if isinstance(value, str):
+        return len(_utf8(value))
+    if value is None or isinstance(value, bool):
+        return 1
+    if isinstance(value, int):
+        if not -_MAX_INT <= value < _MAX_INT:
+            raise InvalidItem("a number has at most 64 bits")
+        return len(str(abs(value)).rstrip("0")) // 2 + 2 + (value < 0)
+    if isinstance(value, bytes):
+        return len(value)
+    if depth == MAX_NESTING:
+        raise InvalidItem("a value is nested too deeply")
+    if isinstance(value, list):
+        return 3 + sum(1 + _value_size(element, depth + 1) for element in value)
+    if isinstance(value, dict):
+        return 3 + sum(1 + len(_name(name)) + _value_size(element, depth + 1) for name, element in value.items())
+    raise InvalidItem(f"a value cannot be a {type(value).__name__}")
+
+
+def check_item(item: Mapping[str, Value]) -> int:
+    """The item's size. Raises `InvalidItem` unless every engine can hold it."""
     check_key(key_of(item))
     for name in ("G1PK", "G1SK"):
         if name in item and (not isinstance(item[name], str) or not item[name]):
             raise InvalidItem(f"{name} is non-empty text")
     expiry = item.get("x", 0)
-    if isinstance(expiry, bool) or not isinstance(expiry, int):
+    if type(expiry) is not int:
         raise InvalidItem("x is a whole number of seconds since the epoch")
-    for name, value in item.items():
-        check_attribute(name, value)
-    if item_size(item) > MAX_ITEM_BYTES:
+    if not all(item) or not all(isinstance(name, str) for name in item):
+        raise InvalidItem("an attribute's name is non-empty text")
+    size = item_size(item)
+    if size > MAX_ITEM_BYTES:
         raise InvalidItem("an item has at most 400 KB")
+    return size
 
 
 def check_key(key: Key) -> None:
@@ -305,39 +320,17 @@ def check_key(key: Key) -> None:
             raise InvalidItem(f"{name} has at most {limit} bytes")
 
 
-def check_attribute(name: str, value: Value) -> None:
-    """Raise `InvalidItem` unless this attribute can be stored."""
-    if not isinstance(name, str) or not name:
-        raise InvalidItem("an attribute's name is non-empty text")
-    _utf8(name)
-    _check_value(value, 0)
-
-
-def _check_value(value: Value, depth: int) -> None:
-    if depth > MAX_NESTING:
-        raise InvalidItem("a value is nested too deeply")
-    if isinstance(value, str):
-        _utf8(value)
-    elif isinstance(value, list):
-        for element in value:
-            _check_value(element, depth + 1)
-    elif isinstance(value, dict):
-        for name, element in value.items():
-            if not isinstance(name, str):
-                raise InvalidItem("the names of a map are text")
-            _utf8(name)
-            _check_value(element, depth + 1)
-    elif not isinstance(value, _TYPES):
-        raise InvalidItem(f"a value cannot be a {type(value).__name__}")
-    elif isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
-        raise InvalidItem("a number has at most 64 bits")
-
-
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
         raise InvalidItem("text cannot hold lone surrogates") from None
+
+
+def _name(name: str) -> bytes:
+    if not isinstance(name, str) or not name:
+        raise InvalidItem("a name is non-empty text")
+    return _utf8(name)
 
 
 def check_update(update: Update) -> None:
@@ -350,8 +343,9 @@ def check_update(update: Update) -> None:
         raise InvalidItem("an update cannot change the key")
     if isinstance(update.condition, Missing):
         raise InvalidItem("an update needs an item that exists")
-    for name, value in {**update.set, **update.add}.items():
-        check_attribute(name, value)
+    if not all(names):
+        raise InvalidItem("an attribute's name is non-empty text")
+    item_size(update.set)
     if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in update.add.values()):
         raise InvalidItem("only numbers can be added")
 
@@ -364,8 +358,7 @@ def check_operations(operations: Sequence[Operation]) -> None:
     size = 0
     for operation in operations:
         if isinstance(operation, Put):
-            check_item(operation.item)
-            size += item_size(operation.item)
+            size += check_item(operation.item)
             keys.add(key_of(operation.item))
         else:
             check_update(operation) if isinstance(operation, Update) else check_key(operation.key)

@@ -1,0 +1,86 @@
+"""A hundred thousand hostile frames and requests: nothing escapes, nothing grows, everybody else goes on chatting."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from websockets.sync.client import connect
+
+from tests.fuzz.hostile import HANDSHAKE, frame, request
+from tests.tools import Server, roost_serve
+
+FRAMES = 80_000
+REQUESTS = 20_000
+BATCH = 100  # frames or requests of one connection
+MAX_GROWTH = 64 * 1024 * 1024  # bytes of resident memory; a leak of one frame each would be several times that
+
+_LEAKS = (b"Traceback", b'File "', b"Error(", b"site-packages", b".py")
+
+
+def seed() -> int:
+    """The run's seed; `ROOST_SEED` replays one."""
+    return int(os.environ.get("ROOST_SEED", random.randrange(1 << 32)))
+
+
+def attack(port: int, hello: bytes, parts: list[bytes]) -> bytes:
+    """Send everything on one connection while reading what comes back; what the server said until it fell silent."""
+    said = bytearray()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(hello)
+        waiting = b"".join(parts)
+        client.setblocking(False)
+        while True:
+            readable, writable, _ = select.select([client], [client] if waiting else [], [], 0.05)
+            try:
+                if writable:
+                    waiting = waiting[client.send(waiting[:65536]) :]
+                if readable:
+                    data = client.recv(1 << 20)
+                    if not data:
+                        break
+                    said += data
+            except OSError:  # the server closed on us, which is its right
+                break
+            if not readable and not writable:
+                break
+    return bytes(said)
+
+
+@pytest.mark.parametrize(
+    ("make", "hello", "count"), [(frame, HANDSHAKE, FRAMES), (request, b"", REQUESTS)], ids=["frames", "requests"]
+)
+def test_hostile_bytes_neither_stop_nor_swell_the_server(
+    tmp_path: Path, make: Callable[[random.Random], bytes], hello: bytes, count: int
+) -> None:
+    chosen = seed()
+    rng = random.Random(chosen)
+    with roost_serve(tmp_path) as server:
+        process = psutil.Process(server.process.pid)
+        for batch in range(count // BATCH):
+            said = attack(server.port, hello, [make(rng) for _ in range(BATCH)])
+            assert not any(leak in said for leak in _LEAKS), f"ROOST_SEED={chosen}: {said[:2000]!r}"
+            if batch == 20:  # caches and pools are warm
+                before = process.memory_info().rss
+        grown = process.memory_info().rss - before
+        assert grown < MAX_GROWTH, f"ROOST_SEED={chosen}: grew by {grown >> 20} MB"
+        people_still_chat(server)
+    log = server.stderr()
+    assert "Traceback" not in log, f"ROOST_SEED={chosen}: {log[-3000:]}"
+
+
+def people_still_chat(server: Server) -> None:
+    url = f"ws://127.0.0.1:{server.port}"
+    with connect(url) as ana, connect(url) as ben:
+        ana.send("/channel after-the-storm")
+        assert ana.recv(10) == "Changed to #after-the-storm"
+        ben.send("/channel after-the-storm")
+        assert ben.recv(10) == "Changed to #after-the-storm"
+        ben.send("still here")
+        assert ana.recv(10) == "#after-the-storm anonymous: still here"
