@@ -97,10 +97,17 @@ class _Refused(Exception):
 class HttpConnection(asyncio.Protocol):
     """One TCP connection, until it closes or becomes a WebSocket."""
 
-    def __init__(self, application: Application, connections: set[HttpConnection], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        application: Application,
+        connections: set[HttpConnection],
+        tls: ssl.SSLContext | None,
+        max_head_bytes: int = MAX_HEAD_BYTES,
+    ) -> None:
         self._application = application
         self._connections = connections
         self._tls = tls
+        self._max_head_bytes = max_head_bytes
         self._transport: asyncio.Transport
         self._scheme = "http"
         self._first = True
@@ -182,7 +189,7 @@ class HttpConnection(asyncio.Protocol):
         incoming = self._incoming
         incoming.headers.append((name, value))
         incoming.head_bytes += len(name) + len(value) + 4
-        if incoming.head_bytes + len(incoming.target) > MAX_HEAD_BYTES or len(incoming.headers) > MAX_HEADERS:
+        if incoming.head_bytes + len(incoming.target) > self._max_head_bytes or len(incoming.headers) > MAX_HEADERS:
             raise _Refused(431)
 
     def on_headers_complete(self) -> None:

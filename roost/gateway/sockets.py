@@ -1,7 +1,7 @@
 """The open sockets: who can be posted to, and the joined writes.
 
 A frame for many receivers is built once. What a connection gets within one turn of the event loop leaves in one write:
-`post` only notes what goes to whom, and `_flush` runs once when the turn is over. Everything here runs on the loop's thread.
+`post` only notes what goes to whom, and `_flush` runs once when the turn is over. All of it on the loop's thread.
 """
 
 from __future__ import annotations
