@@ -6,6 +6,8 @@ this. Nothing here runs anything.
 
 from __future__ import annotations
 
+import ast
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,3 +132,91 @@ class Service:
 
 class DefinitionError(Exception):
     """The file cannot be used. `str()` is one line or several, each `FILE:LINE: what is wrong`."""
+
+
+def load(
+    path: Path,
+    *,
+    stage: str | None = None,
+    options: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    base_url: str = "http://localhost:8000",
+) -> Service:
+    """Read a `serverless.yml` or a SAM `template.yaml`.
+
+    `options` answer `${opt:…}`, `environ` answers `${env:…}`; `overrides` give a value to what only the cloud knows: an
+    environment variable's name, a logical id, `LogicalId.Attribute`, or the text of a variable such as `ssm:/a/b`.
+    `base_url` is where the gateway will listen. Raises `DefinitionError` with every problem, each at its place.
+    """
+    from roost.gateway import sam_template, serverless_yml, yaml_file
+
+    path = Path(path)
+    document = yaml_file.read(path)
+    if not isinstance(document, yaml_file.Map):
+        raise DefinitionError(f"{path}:1: neither a serverless.yml nor a SAM template: it holds no mapping")
+    given = Given(stage, options or {}, environ or {}, overrides or {}, base_url)
+    if "provider" in document or "functions" in document:
+        return serverless_yml.read(document, path, given)
+    if "Resources" in document:
+        return sam_template.read(document, path, given)
+    raise DefinitionError(f"{path}:1: neither a serverless.yml (no functions) nor a SAM template (no Resources)")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What `load` was told from outside the file."""
+
+    stage: str | None
+    options: Mapping[str, str]
+    environ: Mapping[str, str]
+    overrides: Mapping[str, str]
+    base_url: str
+
+
+def api_id(service: str, stage: str, kind: str) -> str:
+    """A stable API id of AWS's form: ten lower-case letters and digits."""
+    digest = hashlib.sha256(f"{service}/{stage}/{kind}".encode()).digest()
+    return "".join("abcdefghijklmnopqrstuvwxyz0123456789"[byte % 36] for byte in digest[:10])
+
+
+def handler_file(function: Function) -> Path | None:
+    """The file that a handler string names, or None. `a/b.c` and `a.b.c` are `a/b.py`, or the package `a/b`."""
+    module = function.handler.rpartition(".")[0].replace(".", "/")
+    for candidate in (function.code_root / f"{module}.py", function.code_root / module / "__init__.py"):
+        if module and candidate.is_file():
+            return candidate
+    return None
+
+
+def check_handlers(service: Service) -> list[str]:
+    """What stands against each handler: no such file, or nothing of that name in it. Files are parsed, not run."""
+    problems = []
+    for function in service.functions.values():
+        name = function.handler.rpartition(".")[2]
+        file = handler_file(function)
+        if file is None:
+            problems.append(
+                f"function {function.key}: handler {function.handler}: no such file in {function.code_root}"
+            )
+        elif not _defines(file, name):
+            problems.append(f"function {function.key}: handler {function.handler}: {file} defines no {name}")
+    return problems
+
+
+def _defines(file: Path, name: str) -> bool:
+    """Whether a file seems to define a name. One that cannot be parsed passes: its error shows, with its line, when it
+    is called."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return True
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
+            return True
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name:
+            return True
+        imports = node.names if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if any((alias.asname or alias.name).partition(".")[0] in (name, "*") for alias in imports):
+            return True
+    return False

@@ -1,0 +1,78 @@
+"""Rooms: what a socket app needs besides messages. An authorizer, a route that answers, an HTTP API that pushes.
+
+    wscat -c "ws://127.0.0.1:8000/dev?token=open-sesame&user=ana" -s rooms.v1
+    > {"action":"whoami"}
+    curl -d '{"to":"CONNECTION_ID","text":"hi"}' -H content-type:application/json 127.0.0.1:8000/rooms/42/messages
+"""
+
+import functools
+import hmac
+import json
+import os
+
+import boto3
+
+
+def authorize(event, context):
+    """REQUEST authorizer of `$connect`: who knows the token may come in, under the name they give."""
+    query = event["queryStringParameters"]
+    if query["token"] == "":
+        raise Exception("Unauthorized")  # noqa: TRY002  API Gateway's word for 401
+    allowed = hmac.compare_digest(query["token"], os.environ["ROOMS_TOKEN"])
+    statement = {
+        "Action": "execute-api:Invoke",
+        "Effect": "Allow" if allowed else "Deny",
+        "Resource": event["methodArn"],
+    }
+    return {
+        "principalId": query.get("user", "nobody"),
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "context": {"guest": "user" not in query},
+    }
+
+
+def connect(event, context):
+    """`$connect`: speak rooms.v1 with who offers it."""
+    offered = event["headers"].get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
+    headers = {"Sec-WebSocket-Protocol": "rooms.v1"} if "rooms.v1" in offered else {}
+    return {"statusCode": 200, "headers": headers}
+
+
+def whoami(event, context):
+    """A two-way route: what is returned goes back on the socket."""
+    request = event["requestContext"]
+    who = {"connection": request["connectionId"], "user": request["authorizer"]["principalId"]}
+    return {"statusCode": 200, "body": json.dumps(who | {"guest": request["authorizer"]["guest"]})}
+
+
+def show(event, context):
+    """GET /rooms/{id}: anything without a statusCode is a JSON body."""
+    return {"room": event["pathParameters"]["id"], "query": event.get("queryStringParameters", {})}
+
+
+def tell(event, context):
+    """POST /rooms/{id}/messages: from HTTP to a socket."""
+    message = json.loads(event["body"])
+    room, text = event["pathParameters"]["id"], message["text"]
+    sockets = _sockets(os.environ["CALLBACK_URL"])
+    try:
+        sockets.post_to_connection(ConnectionId=message["to"], Data=json.dumps({"room": room, "text": text}))
+    except sockets.exceptions.GoneException:
+        return {"statusCode": 404, "body": json.dumps({"message": "they have left"})}
+    return {"statusCode": 202, "body": ""}
+
+
+def files(event, context):
+    """ANY /files/{path+}: the rest of the path, with a cookie to show how."""
+    path = event["pathParameters"]["path"]
+    return {"statusCode": 200, "cookies": ["seen=1; HttpOnly"], "body": f"{event['requestContext']['http']['method']} {path}"}
+
+
+def fallback(event, context):
+    """`$default`: whatever no other route takes."""
+    return {"statusCode": 404, "headers": {"content-type": "text/plain"}, "body": f"no {event['rawPath']} here"}
+
+
+@functools.cache
+def _sockets(url):
+    return boto3.client("apigatewaymanagementapi", endpoint_url=url)

@@ -1,0 +1,25 @@
+"""Addresses of the app's own APIs on AWS, turned into where this gateway listens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>https|wss)://(?P<id>[a-z0-9]+)\.execute-api\.[\w-]+\.amazonaws\.com(?P<path>/[^/\s]*)?"
+)
+
+
+def local_urls(text: str, base_url: str, stages: Mapping[str, str]) -> str:
+    """`https://{api id}.execute-api.{region}.amazonaws.com/{stage}` becomes `{base_url}/{stage}`, `wss://…` `ws://…`.
+
+    `stages` names the app's API ids, each with the stage that stands in its path, empty for `$default`.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match["id"] not in stages:
+            return match[0]
+        base = base_url if match["scheme"] == "https" else base_url.replace("http", "ws", 1)
+        return base + (match["path"] or "")
+
+    return _ADDRESS.sub(replace, text)

@@ -1,0 +1,493 @@
+"""`serverless.yml` into a `Service`. Source: Serverless Framework documentation, "Serverless.yml reference" and the AWS
+events "Websocket" and "HTTP API"; defaults are the framework's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from roost.gateway.definition import (
+    Authorizer,
+    Cors,
+    DeclaredTable,
+    Function,
+    Given,
+    HttpApi,
+    HttpRoute,
+    Route,
+    Service,
+    WebSocketApi,
+    api_id,
+)
+from roost.gateway.intrinsics import ACCOUNT, NO_VALUE, Stack, Unresolved
+from roost.gateway.local_urls import local_urls
+from roost.gateway.variables import Variables
+from roost.gateway.yaml_file import List, Map, Problems
+
+_METHODS = frozenset({"ANY", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_DEFAULT_RUNTIME = "python3.13"
+
+
+def read(document: Map, path: Path, given: Given) -> Service:
+    """The service that a document describes. Raises `DefinitionError` with every problem."""
+    return _Reader(document, path, given).service()
+
+
+class _Reader:
+    def __init__(self, document: Map, path: Path, given: Given) -> None:
+        self._document = document
+        self._given = given
+        self._root = path.resolve().parent
+        self.problems = Problems(path)
+        self._variables = Variables(
+            document,
+            self.problems,
+            stage=given.stage,
+            options=given.options,
+            environ=given.environ,
+            overrides=given.overrides,
+        )
+        name = self._variables.get(document, "service")
+        self._name = str(name.get("name", "app") if isinstance(name, dict) else name or "app")
+        provider = document.get("provider")
+        self._provider: Mapping[str, Any] = (
+            provider if isinstance(provider, dict) else self._variables.resolve(provider, 1) or {}
+        )
+        self._websocket_id = api_id(self._name, self._variables.stage, "websocket")
+        self._http_id = api_id(self._name, self._variables.stage, "http")
+        self._declared = self._declared_functions()
+        self._stack = self._make_stack()
+
+    def service(self) -> Service:
+        """Everything, or every problem."""
+        functions = {key: self._function(key, body, line) for key, body, line in self._python_functions()}
+        websocket = self._websocket(functions)
+        http = self._http(functions)
+        tables = self._tables()
+        self._events_not_served()
+        if not functions:
+            self.problems.add(self._document.line_of("functions"), "there is no Python function")
+        self.problems.stop_if_any()
+        return Service(
+            name=self._name,
+            stage=self._variables.stage,
+            region=self._variables.region,
+            account=ACCOUNT,
+            functions=functions,
+            websocket=websocket,
+            http=http,
+            tables=tables,
+            warnings=tuple(self.problems.warnings),
+        )
+
+    # -- functions --------------------------------------------------------------------------------------------------
+
+    def _declared_functions(self) -> list[tuple[str, Map, int]]:
+        """Every function as (key, body, line); `functions` may be a mapping, a list of them, or an include."""
+        value = self._document.get("functions")
+        line = self._document.line_of("functions")
+        found: list[tuple[str, Map, int]] = []
+        for group in value if isinstance(value, list) else [value]:
+            if isinstance(group, str):
+                group = self._variables.resolve(group, line)
+            if group is None:
+                continue
+            if not isinstance(group, Map):
+                self.problems.add(line, "functions must be a mapping of names to functions")
+                continue
+            for key, body in group.items():
+                at = group.line_of(key)
+                if isinstance(body, str):
+                    body = self._variables.resolve(body, at)
+                if isinstance(body, Map):
+                    found.append((str(key), body, at))
+                else:
+                    self.problems.add(at, f"function {key} has no handler")
+        return found
+
+    def _python_functions(self) -> Iterator[tuple[str, Map, int]]:
+        for key, body, line in self._declared:
+            if "image" in body and "handler" not in body:
+                self.problems.warn(line, f"function {key} is a container image: left out, with its routes")
+                continue
+            runtime = str(self._get(body, "runtime") or self._get(self._provider, "runtime") or _DEFAULT_RUNTIME)
+            if not runtime.startswith("python"):
+                self.problems.warn(line, f"function {key} runs on {runtime}: left out, with its routes")
+            else:
+                yield key, body, line
+
+    def _function(self, key: str, body: Map, line: int) -> Function:
+        handler = self._get(body, "handler")
+        if not isinstance(handler, str) or not handler:
+            self.problems.add(line, f"function {key} has no handler")
+            handler = "missing.handler"
+        root, handler = self._code_root(body, handler)
+        return Function(
+            key=key,
+            name=str(self._get(body, "name") or f"{self._name}-{self._variables.stage}-{key}"),
+            handler=handler,
+            code_root=root,
+            runtime=str(self._get(body, "runtime") or self._get(self._provider, "runtime") or _DEFAULT_RUNTIME),
+            timeout=float(self._number(body, "timeout", 6)),
+            memory=int(self._number(body, "memorySize", 1024)),
+            environment=self._environment(key, body),
+            layers=self._layers(key, body),
+        )
+
+    def _code_root(self, body: Map, handler: str) -> tuple[Path, str]:
+        """Where a function's code begins: the service's folder, or the `module` that serverless-python-requirements
+        knows, in which handlers are then relative."""
+        module = self._get(body, "module")
+        if isinstance(module, str) and (self._root / module).is_dir():
+            return self._root / module, handler.removeprefix(f"{module}/").removeprefix("./")
+        return self._root, handler.removeprefix("./")
+
+    def _number(self, body: Map, name: str, default: int) -> float:
+        value = self._get(body, name, self._get(self._provider, name, default))
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = 0
+        if isinstance(value, bool) or not 0 < number <= 10_240:
+            self.problems.add(body.line_of(name), f"{name} must be a number above 0, not {value!r}")
+            return default
+        return number
+
+    def _environment(self, key: str, body: Map) -> dict[str, str]:
+        """The provider's variables and the function's own, which win; null drops one."""
+        merged: dict[str, str] = {}
+        for holder in (self._provider, body):
+            variables = holder.get("environment")
+            line = holder.line_of("environment") if isinstance(holder, Map) else 1
+            if isinstance(variables, str):
+                variables = self._variables.resolve(variables, line)
+            for group in variables if isinstance(variables, list) else [variables]:
+                if isinstance(group, str):
+                    group = self._variables.resolve(group, line)
+                if group is None:
+                    continue
+                if not isinstance(group, dict):
+                    self.problems.add(line, f"environment of {key} must be a mapping")
+                    continue
+                self._merge_environment(merged, group)
+        return merged
+
+    def _merge_environment(self, merged: dict[str, str], group: Mapping[Any, Any]) -> None:
+        for name, value in group.items():
+            name = str(name)
+            line = group.line_of(name) if isinstance(group, Map) else 1
+            if name in self._given.overrides:
+                merged[name] = self._given.overrides[name]
+                continue
+            before = len(self.problems.found)
+            resolved = self._value(value, line, name)
+            if resolved is None or resolved is NO_VALUE:
+                if len(self.problems.found) == before:
+                    merged.pop(name, None)
+            elif isinstance(resolved, dict | list):
+                self.problems.add(line, f"environment variable {name} must be text, not a {type(resolved).__name__}")
+            else:
+                merged[name] = self._local(_text(resolved))
+
+    def _value(self, value: Any, line: int, name: str) -> Any:
+        """A value with variables and functions resolved; a problem says how to give it one."""
+        try:
+            return self._stack.value(self._variables.resolve(value, line))
+        except Unresolved as problem:
+            self.problems.add(line, f"{name}: cannot resolve {problem}: give it a value with --set {name}=…")
+            return None
+
+    def _local(self, text: str) -> str:
+        stages = {self._websocket_id: self._variables.stage, self._http_id: ""}
+        return local_urls(text, self._given.base_url, stages)
+
+    def _layers(self, key: str, body: Map) -> tuple[Path, ...]:
+        holder: Any = body if body.get("layers") is not None else self._provider
+        layers = self._get(holder, "layers", [])
+        line = holder.line_of("layers") if isinstance(holder, Map) else 1
+        own = self._own_layers()
+        found = []
+        for layer in layers if isinstance(layers, list) else [layers]:
+            name = layer.get("Ref") if isinstance(layer, dict) else None
+            if name in own:
+                found.append(own[name])
+            else:
+                self.problems.warn(line, f"layer of {key} is not here: packages already installed stand in for it")
+        return tuple(found)
+
+    def _own_layers(self) -> dict[str, Path]:
+        layers = self._document.get("layers")
+        found = {}
+        if isinstance(layers, dict):
+            for name, body in layers.items():
+                path = self._get(body, "path") if isinstance(body, dict) else None
+                if isinstance(path, str) and (self._root / path).is_dir():
+                    found[f"{_logical(str(name))}LambdaLayer"] = self._root / path
+        return found
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def _events(self, kind: str, functions: Mapping[str, Function]) -> Iterator[tuple[str, Any, int]]:
+        """Every event of a kind as (function, its value resolved, line)."""
+        for key, body, _ in self._declared:
+            if key not in functions:
+                continue
+            events = body.get("events")
+            if isinstance(events, str):
+                events = self._variables.resolve(events, body.line_of("events"))
+            if not isinstance(events, list):
+                continue
+            for index, event in enumerate(events):
+                at = events.line_of(index) if isinstance(events, List) else body.line_of("events")
+                if isinstance(event, str):
+                    event = {event: None}
+                if isinstance(event, dict) and kind in event:
+                    yield key, event, at
+
+    def _events_not_served(self) -> None:
+        served = {"websocket", "httpApi"}
+        for key, body, _ in self._declared:
+            events = body.get("events")
+            for index, event in enumerate(events if isinstance(events, list) else []):
+                kinds = [event] if isinstance(event, str) else list(event) if isinstance(event, dict) else []
+                if kinds and not served & set(map(str, kinds)):
+                    line = events.line_of(index) if isinstance(events, List) else body.line_of("events")
+                    self.problems.warn(line, f"event {kinds[0]} of {key} is not served here")
+
+    def _websocket(self, functions: Mapping[str, Function]) -> WebSocketApi | None:
+        routes: dict[str, Route] = {}
+        authorizer: Authorizer | None = None
+        for key, event, line in self._events("websocket", functions):
+            body = self._variables.resolve(event["websocket"], line)
+            if body is None:
+                hint = "its keys stand at the wrong indentation" if len(event) > 1 else "it names no route"
+                self.problems.add(line, f"websocket event of {key} is empty: {hint}")
+                continue
+            body = {"route": body} if isinstance(body, str) else body
+            route = body.get("route") if isinstance(body, dict) else None
+            if not isinstance(route, str) or not route:
+                self.problems.add(line, f"websocket event of {key} needs a route")
+                continue
+            if route in routes:
+                self.problems.warn(line, f"route {route} is declared twice: {key} wins over {routes[route].function}")
+            routes[route] = Route(route, key, two_way=self._two_way(body, key, line))
+            if body.get("authorizer") is not None:
+                if route == "$connect":
+                    authorizer = self._websocket_authorizer(body["authorizer"], functions, line)
+                else:
+                    self.problems.warn(line, f"authorizer of {key}: only $connect is authorized")
+        if not routes:
+            return None
+        provider, stage = self._provider, self._variables.stage
+        default_name = f"{stage}-{self._name}-websockets"
+        return WebSocketApi(
+            id=self._websocket_id,
+            name=str(self._get(provider, "websocketsApiName", default_name)),
+            stage=stage,
+            route_selection_expression=self._selection(),
+            routes=routes,
+            authorizer=authorizer,
+        )
+
+    def _selection(self) -> str:
+        for name in ("websocketsApiRouteSelectionExpression", "websocketApiRouteSelectionExpression"):
+            value = self._provider.get(name)
+            if isinstance(value, str):
+                return value  # `$request.body.x` and `${request.body.x}` are API Gateway's, not variables
+        return "$request.body.action"
+
+    def _two_way(self, body: Mapping[str, Any], key: str, line: int) -> bool:
+        value = body.get("routeResponseSelectionExpression")
+        if value not in (None, "$default"):
+            self.problems.add(line, f"routeResponseSelectionExpression of {key} can only be $default, not {value!r}")
+        return value is not None
+
+    def _websocket_authorizer(self, value: Any, functions: Mapping[str, Function], line: int) -> Authorizer | None:
+        body = {"name": value} if isinstance(value, str) else value
+        if not isinstance(body, dict):
+            self.problems.add(line, "authorizer needs a name or an arn")
+            return None
+        named = body.get("name") if not str(body.get("name", "")).startswith("arn:") else None
+        function = self._function_named(named or body.get("arn") or body.get("name"), functions, line)
+        sources = body.get("identitySource", ["route.request.header.Auth"])
+        sources = [sources] if isinstance(sources, str) else sources
+        sources = [part.strip() for source in sources for part in str(source).split(",")]
+        return Authorizer(str(named or function), function, tuple(sources)) if function else None
+
+    def _function_named(self, value: Any, functions: Mapping[str, Function], line: int) -> str | None:
+        """The function of this file that a name or an ARN means."""
+        if isinstance(value, str) and value in functions:
+            return value
+        try:
+            arn = self._stack.value(value)
+        except Unresolved as problem:
+            self.problems.add(line, f"authorizer: cannot resolve {problem}")
+            return None
+        last = str(arn).rpartition(":")[2]
+        for key, function in functions.items():
+            if last in (key, function.name):
+                return key
+        self.problems.add(line, f"authorizer {arn}: no function of this name is declared here")
+        return None
+
+    # -- HTTP API ---------------------------------------------------------------------------------------------------
+
+    def _http(self, functions: Mapping[str, Function]) -> HttpApi | None:
+        routes: dict[str, HttpRoute] = {}
+        for key, event, line in self._events("httpApi", functions):
+            route = self._http_route(key, self._variables.resolve(event["httpApi"], line), functions, line)
+            if route is None:
+                continue
+            if route.key in routes:
+                self.problems.add(line, f"httpApi route {route.key} is declared twice")
+            routes[route.key] = route
+        if not routes:
+            return None
+        settings = self._get(self._provider, "httpApi", {})
+        name = settings.get("name") if isinstance(settings, dict) else None
+        return HttpApi(
+            id=self._http_id,
+            name=str(name or f"{self._variables.stage}-{self._name}"),
+            stage="$default",
+            routes=tuple(routes.values()),
+            cors=self._cors(settings),
+        )
+
+    def _http_route(self, key: str, value: Any, functions: Mapping[str, Function], line: int) -> HttpRoute | None:
+        body = value if isinstance(value, dict) else {"path": value}
+        text = str(body.get("path") or "").strip()
+        method = str(body.get("method") or "").upper()
+        if not method and " " in text:
+            method, _, text = text.partition(" ")
+        method, text = method.upper().replace("*", "ANY"), text.strip()
+        if text in ("*", "$default"):
+            method, text = "ANY", "$default"
+        if not text or (not method and text != "$default"):
+            self.problems.add(line, f"httpApi event of {key} needs a method and a path, such as 'GET /rooms'")
+            return None
+        if method not in _METHODS:
+            self.problems.add(line, f"httpApi event of {key}: {method} is not a method")
+            return None
+        authorizer = self._http_authorizer(body.get("authorizer"), functions, line)
+        path = text if text == "$default" or text.startswith("/") else f"/{text}"
+        return HttpRoute(method, path, key, authorizer)
+
+    def _http_authorizer(self, value: Any, functions: Mapping[str, Function], line: int) -> Authorizer | None:
+        if value is None:
+            return None
+        name = value if isinstance(value, str) else value.get("name") if isinstance(value, dict) else None
+        settings = self._get(self._provider, "httpApi", {})
+        declared = settings.get("authorizers", {}) if isinstance(settings, dict) else {}
+        body = declared.get(name) if isinstance(declared, dict) else None
+        if not isinstance(body, dict):
+            self.problems.add(
+                line, f"httpApi authorizer {name or value} is not declared under provider.httpApi.authorizers"
+            )
+            return None
+        if body.get("type") != "request":
+            self.problems.warn(
+                line, f"authorizer {name} checks tokens of an issuer, which is not done here: let through"
+            )
+            return None
+        function = self._function_named(body.get("functionName") or body.get("functionArn"), functions, line)
+        sources = body.get("identitySource", ["$request.header.Authorization"])
+        sources = [sources] if isinstance(sources, str) else sources
+        simple = body.get("enableSimpleResponses") is True
+        return Authorizer(str(name), function, tuple(map(str, sources)), simple=simple) if function else None
+
+    @staticmethod
+    def _cors(settings: Any) -> Cors | None:
+        cors = settings.get("cors") if isinstance(settings, dict) else None
+        if cors is True:
+            headers = ("Content-Type", "X-Amz-Date", "Authorization", "X-Api-Key", "X-Amz-Security-Token")
+            return Cors(("*",), ("OPTIONS", "GET", "POST", "PUT", "PATCH", "DELETE"), headers)
+        if not isinstance(cors, dict):
+            return None
+        return Cors(
+            allow_origins=_texts(cors.get("allowedOrigins", "*")),
+            allow_methods=_texts(cors.get("allowedMethods", "*")),
+            allow_headers=_texts(cors.get("allowedHeaders", "*")),
+            expose_headers=_texts(cors.get("exposedResponseHeaders")),
+            max_age=cors.get("maxAge"),
+            allow_credentials=cors.get("allowCredentials") is True,
+        )
+
+    # -- resources --------------------------------------------------------------------------------------------------
+
+    def _resources(self) -> dict[str, Any]:
+        """The declared resources of all parts; variables in them are resolved only where somebody asks."""
+        parts = self._document.get("resources")
+        merged: dict[str, Any] = {}
+        for part in parts if isinstance(parts, list) else [parts]:
+            if isinstance(part, str):
+                part = self._variables.resolve(part, self._document.line_of("resources"))
+            resources = part.get("Resources", part) if isinstance(part, dict) else None
+            if isinstance(resources, str):
+                resources = self._variables.resolve(resources, self._document.line_of("resources"))
+            if isinstance(resources, dict):
+                merged |= {str(name): body for name, body in resources.items() if isinstance(body, dict)}
+        return merged
+
+    def _make_stack(self) -> Stack:
+        name, stage = self._name, self._variables.stage
+        raw = self._resources()
+        referable = {
+            logical: self._variables.resolve(body, 1) if _has_name(body) else body for logical, body in raw.items()
+        }
+        base = self._given.base_url
+        functions = {key: f"{name}-{stage}-{key}" for key, _, _ in self._declared}
+        known = {"WebsocketsApi": self._websocket_id, "HttpApi": self._http_id, "HttpApiStage": "$default"}
+        known |= {"WebsocketsDeploymentStage": stage}
+        known |= {f"{_logical(key)}LambdaFunction": physical for key, physical in functions.items()}
+        arn = f"arn:aws:lambda:{self._variables.region}:{ACCOUNT}:function:"
+        attributes = {(f"{_logical(key)}LambdaFunction", "Arn"): arn + each for key, each in functions.items()}
+        websocket = base.replace("http", "ws", 1)
+        attributes |= {("WebsocketsApi", "ApiEndpoint"): websocket, ("HttpApi", "ApiEndpoint"): base}
+        attributes[("IamRoleLambdaExecution", "Arn")] = f"arn:aws:iam::{ACCOUNT}:role/{name}-{stage}-lambdaRole"
+        return Stack(
+            f"{name}-{stage}",
+            self._variables.region,
+            referable,
+            overrides=self._given.overrides,
+            known=known,
+            attributes=attributes,
+        )
+
+    def _tables(self) -> tuple[DeclaredTable, ...]:
+        tables = []
+        for logical, body in self._stack.resources.items():
+            if isinstance(body, dict) and body.get("Type") == "AWS::DynamoDB::Table":
+                try:
+                    properties = self._stack.value(body.get("Properties") or {})
+                    tables.append(DeclaredTable(logical, self._stack.physical_name(logical), properties))
+                except Unresolved as problem:
+                    self.problems.add(getattr(body, "line", 1), f"table {logical}: cannot resolve {problem}")
+        return tuple(tables)
+
+    def _get(self, holder: Any, key: str, default: Any = None) -> Any:
+        return self._variables.get(holder, key, default)
+
+
+def _has_name(body: Mapping[str, Any]) -> bool:
+    """Whether a resource is one that functions refer to by name: its variables must resolve, others' need not."""
+    return str(body.get("Type", "")).split("::")[1:2] in (["DynamoDB"], ["SQS"], ["SNS"], ["S3"], ["Kinesis"])
+
+
+def _logical(key: str) -> str:
+    """A function's or layer's part of a logical id: `my-fn_1` is `MyDashfnUnderscore1`."""
+    text = re.sub(r"[^A-Za-z0-9]", "", key.replace("-", "Dash").replace("_", "Underscore"))
+    return text[:1].upper() + text[1:]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return tuple(map(str, value)) if isinstance(value, list) else (str(value),)
