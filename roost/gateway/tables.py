@@ -35,7 +35,7 @@ def create_tables(tables: Sequence[DeclaredTable], *, endpoint: str | None, regi
             "declared tables are created with boto3, which is not installed: pip install boto3"
         ) from None
     try:
-        client = boto3.client(
+        client = boto3.session.Session().client(  # a session of its own: the default one belongs to the functions
             "dynamodb",
             endpoint_url=endpoint,
             region_name=region,
