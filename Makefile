@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test test-release test-reference check format bench lock clean
+
+.PHONY: tools help setup run test test-release test-reference check format bench lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +21,35 @@ $(READY): requirements.lock pyproject.toml
 
 run: setup       ## chat on this machine
 	$(BIN)/roost serve
+
+test: setup tools ## everything that CI runs: types, lint, tests against real engines and clients
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not release and not reference"
+
+test-release: setup tools ## the long runs: 10,000 kills, power cuts and schedules
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m release
+
+test-reference: setup ## against Amazon's DynamoDB Local, under Amazon's licence: fetched here, never shipped
+	$(BIN)/python scripts/tools.py node ministack dynamodb-local
+	$(BIN)/python -m pytest -m reference
+
+check: setup     ## lint, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup    ## format, and fix what can be fixed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup tools ## measure against the budgets: ratios, all sides in one run
+	$(BIN)/python -m bench
+
+tools: setup     # what tests talk to: Node packages, an AWS emulator
+	@$(BIN)/python scripts/tools.py node ministack
+
+clean:           ## remove what setup, tests and bench made
+	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache tests/node/node_modules bench/results
 
 lock:            ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra isolated --group dev --universal --python-version 3.11 --generate-hashes \

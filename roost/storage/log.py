@@ -35,6 +35,7 @@ from roost.storage.items import (
     to_item,
 )
 from roost.storage.table import (
+    MAX_PAGE_ITEMS,
     ConditionFailed,
     Conflict,
     Equals,
@@ -234,7 +235,8 @@ class Log:
         found: list[Item] = []
         after: str | None = None
         while len(found) < limit:
-            page = self._table.query(pk, reverse=True, limit=limit - len(found), after=after)
+            some = min(limit - len(found), MAX_PAGE_ITEMS)
+            page = self._table.query(pk, reverse=True, limit=some, after=after)
             found += page.items
             if page.next is None:
                 break

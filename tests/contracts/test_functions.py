@@ -332,4 +332,3 @@ def test_stopping_ends_what_still_runs(root: Path, kind: type[Any]) -> None:
 def test_many_quick_calls_all_end(make: Callable[..., Runner]) -> None:
     outcomes = make().together([("echo", {"n": n}) for n in range(300)])
     assert outcomes == [Returned({"n": n}) for n in range(300)]
-
