@@ -25,19 +25,16 @@ import filelock
 import msgspec
 
 from roost.local.waiting import Wait, finish
+from roost.storage.conditions import holds, updated
 from roost.storage.table import (
-    Below,
     Condition,
     ConditionFailed,
     Delete,
-    Equals,
-    Exists,
     IndexEntry,
     IndexPage,
     InvalidItem,
     Item,
     Key,
-    Missing,
     Operation,
     Page,
     Put,
@@ -70,7 +67,7 @@ CREATE TABLE items (
     pk TEXT NOT NULL, sk TEXT NOT NULL, x INTEGER, g1pk TEXT, g1sk TEXT, body BLOB NOT NULL,
     PRIMARY KEY (pk, sk)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX g1 ON items (g1pk, g1sk, pk, sk) WHERE g1pk IS NOT NULL;
+CREATE INDEX g1 ON items (g1pk, g1sk, pk, sk) WHERE g1pk IS NOT NULL AND g1sk IS NOT NULL;
 """
 _GET = "SELECT x, g1pk, g1sk, body FROM items WHERE pk = ? AND sk = ?"
 _PUT = (  # not REPLACE, which deletes first and touches one page more
@@ -202,7 +199,7 @@ class SqliteTable:
             where += f" AND (g1sk, pk, sk) {compare} (?, ?, ?)"
             values += msgspec.json.decode(after, type=list[str])
         sql = (
-            f"SELECT pk, sk, g1pk, g1sk FROM items WHERE g1pk = ?{where} AND (x IS NULL OR x > ?) "  # noqa: S608  constants only
+            f"SELECT pk, sk, g1pk, g1sk FROM items WHERE g1pk = ? AND g1sk IS NOT NULL{where} AND (x IS NULL OR x > ?) "  # noqa: S608  constants only
             f"ORDER BY g1sk {order}, pk {order}, sk {order} LIMIT ?"
         )
         rows: list[Any] = self._reader().execute(sql, (g1pk, *values, int(self._clock()), limit + 1)).fetchall()
@@ -232,6 +229,7 @@ class SqliteTable:
 
     def put(self, item: Item, condition: Condition | None = None) -> None:
         """Write the whole item."""
+        check_item(item)
         self._submit([Put(item, condition)], single=True)
 
     def update(self, update: Update) -> Item:
@@ -382,7 +380,7 @@ class SqliteTable:
         if condition is None:
             return None, None
         item = self._current(key_of(operation.item) if isinstance(operation, Put) else operation.key)
-        return item, None if _holds(condition, item) else ConditionFailed(item)
+        return item, None if holds(condition, item) else ConditionFailed(item)
 
     def _current(self, key: Key) -> Item | None:
         return self._live(key, self._writer_db.execute(_GET, key).fetchone())
@@ -422,37 +420,6 @@ class _Unit:
         self.written: list[Item | None] = []
 
 
-def _holds(condition: Condition, item: Item | None) -> bool:
-    if isinstance(condition, Missing):
-        return item is None
-    if item is None:
-        return False
-    if isinstance(condition, Exists):
-        return True
-    if isinstance(condition, Equals):
-        return all(name in item and _same(item[name], value) for name, value in condition.values.items())
-    assert isinstance(condition, Below)
-    value = item.get(condition.attribute)
-    if value is None and condition.attribute not in item:
-        return True
-    if isinstance(value, str) and isinstance(condition.value, str):
-        return value.encode() < condition.value.encode()
-    if isinstance(value, bool) or not isinstance(value, int) or not isinstance(condition.value, int):
-        return False
-    return value < condition.value
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal as DynamoDB has it: True is not 1."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    return bool(one == other)
-
-
 #: What one operation writes: the item that will stand under the key, or None for nothing.
 _Write = tuple[Key, Item | None]
 
@@ -472,15 +439,7 @@ def _planned(operation: _Work, item: Item | None) -> _Write | None:
 
 
 def _updated(item: Item, update: Update) -> Item:
-    changed = dict(item)
-    changed.update(update.set)
-    for name, amount in update.add.items():
-        before = changed.get(name, 0)
-        if isinstance(before, bool) or not isinstance(before, int):
-            raise InvalidItem(f"{name} is not a number")
-        changed[name] = before + amount
-    for name in update.remove:
-        changed.pop(name, None)
+    changed = updated(item, update)
     if len(_encode(changed)) > _LARGE:
         check_item(changed)
     return changed

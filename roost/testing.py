@@ -1,0 +1,270 @@
+"""The ports in memory, gateway events, and people for tests: ours and bot authors'.
+
+`MemoryTable` passes the same contract as every engine. Nothing here opens a socket or a file.
+"""
+
+from __future__ import annotations
+
+import bisect
+import copy
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from roost.chat.ports import Outcome
+from roost.storage.conditions import holds, updated
+from roost.storage.table import (
+    Check,
+    Condition,
+    ConditionFailed,
+    Delete,
+    IndexEntry,
+    IndexPage,
+    Item,
+    Key,
+    Operation,
+    Page,
+    Put,
+    TableError,
+    TransactionFailed,
+    Update,
+    Watcher,
+    check_item,
+    check_key,
+    check_limit,
+    check_operations,
+    check_range,
+    check_update,
+    key_of,
+    page_of,
+)
+
+
+class MemoryTable:
+    """The Table port in a dictionary. Safe to use from several threads."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time, exclusive: bool = True) -> None:
+        """`exclusive=False` lets several Apps share it, as they share a DynamoDB table."""
+        self.exclusive = exclusive
+        self._clock = clock
+        self._items: dict[str, dict[str, Item]] = {}
+        self._lock = threading.RLock()
+        self._watchers: list[Watcher] = []
+
+    def get(self, key: Key) -> Item | None:
+        """The item, or None."""
+        check_key(key)
+        with self._lock:
+            return copy.deepcopy(self._current(key))
+
+    def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """The items in the order of `keys`."""
+        return [self.get(key) for key in keys]
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        low: str | None = None,
+        high: str | None = None,
+        reverse: bool = False,
+        limit: int = 1000,
+        after: str | None = None,
+    ) -> Page:
+        """Items of one partition in the order of their SK."""
+        check_limit(limit)
+        check_range(prefix, low, high)
+
+        def within(sk: str) -> bool:
+            key = sk.encode()
+            beyond = after is None or (key < after.encode() if reverse else key > after.encode())
+            above = low is None or key >= low.encode()
+            below = high is None or key <= high.encode()
+            return sk.startswith(prefix) and above and below and beyond
+
+        with self._lock:
+            keys = sorted(filter(within, self._items.get(pk, ())), key=str.encode, reverse=reverse)
+            rows = ((sk, copy.deepcopy(self._current(Key(pk, sk)))) for sk in keys)
+            return page_of(itertools.islice(rows, limit + 1), limit)
+
+    def query_index(
+        self, g1pk: str, *, prefix: str = "", reverse: bool = False, limit: int = 1000, after: str | None = None
+    ) -> IndexPage:
+        """Keys of the items with this `G1PK`, in the order of `G1SK`."""
+        check_limit(limit)
+        with self._lock:
+            found = [
+                (str(item["G1SK"]).encode(), pk.encode(), sk.encode())
+                for pk, partition in self._items.items()
+                for sk, item in partition.items()
+                if item.get("G1PK") == g1pk and str(item.get("G1SK", "")).startswith(prefix) and "G1SK" in item
+                if self._current(Key(pk, sk)) is not None
+            ]
+        found.sort()
+        if after is not None:
+            last = tuple(text.encode() for text in msgspec.json.decode(after, type=list[str]))
+            found = found[: bisect.bisect_left(found, last)] if reverse else found[bisect.bisect_right(found, last) :]
+        if reverse:
+            found.reverse()
+        entries = [IndexEntry(pk.decode(), sk.decode(), g1pk, g1sk.decode()) for g1sk, pk, sk in found[:limit]]
+        end = entries[-1] if len(found) > limit else None
+        return IndexPage(entries, msgspec.json.encode((end.g1sk, end.pk, end.sk)).decode() if end else None)
+
+    def put(self, item: Item, condition: Condition | None = None) -> None:
+        """Write the whole item."""
+        check_item(item)
+        self._apply([Put(item, condition)], single=True)
+
+    def update(self, update: Update) -> Item:
+        """Change an item and answer it as it is now."""
+        check_update(update)
+        with self._lock:
+            self._apply([update], single=True)
+            item = copy.deepcopy(self._current(update.key))
+            assert item is not None
+            return item
+
+    def delete(self, key: Key, condition: Condition | None = None) -> None:
+        """Remove an item."""
+        check_key(key)
+        self._apply([Delete(key, condition)], single=True)
+
+    def transact(self, operations: Sequence[Operation]) -> None:
+        """Apply all operations or none."""
+        check_operations(operations)
+        self._apply(operations, single=False)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher` after each write."""
+        if not self.exclusive:
+            raise TableError("a table that others write to cannot be watched")
+        self._watchers.append(watcher)
+
+    def everything(self) -> list[Item]:
+        """Every item that has not expired, for assertions."""
+        with self._lock:
+            keys = [Key(pk, sk) for pk, partition in self._items.items() for sk in partition]
+            return [copy.deepcopy(item) for item in map(self._current, keys) if item is not None]
+
+    def _apply(self, operations: Sequence[Operation], *, single: bool) -> None:
+        with self._lock:
+            reasons: list[ConditionFailed | None] = []
+            changes: list[tuple[Key, Item | None]] = []
+            for operation in operations:
+                key = key_of(operation.item) if isinstance(operation, Put) else operation.key
+                item = copy.deepcopy(self._current(key))
+                condition = operation.condition
+                reasons.append(None if condition is None or holds(condition, item) else ConditionFailed(item))
+                if reasons[-1] is None and not isinstance(operation, Check):
+                    changes.append((key, self._result(operation, item)))
+            failed = [reason for reason in reasons if reason is not None]
+            if failed:
+                raise failed[0] if single else TransactionFailed(reasons)
+            for key, written in changes:
+                self._write(key, written)
+            for watcher in self._watchers:
+                watcher(changes)
+
+    @staticmethod
+    def _result(operation: Operation, item: Item | None) -> Item | None:
+        if isinstance(operation, Put):
+            return copy.deepcopy(operation.item)
+        if isinstance(operation, Update):
+            assert item is not None
+            return updated(item, operation)
+        return None
+
+    def _write(self, key: Key, item: Item | None) -> None:
+        if item is None:
+            self._items.get(key.pk, {}).pop(key.sk, None)
+        else:
+            self._items.setdefault(key.pk, {})[key.sk] = item
+
+    def _current(self, key: Key) -> Item | None:
+        item = self._items.get(key.pk, {}).get(key.sk)
+        if item is None:
+            return None
+        expiry = item.get("x")
+        return None if isinstance(expiry, int) and expiry <= self._clock() else item
+
+
+class MemoryPush:
+    """The Push port that keeps what it was given. `outcomes` says who does not take it, and how."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []  #: (connection, frame), in order
+        self.closed: list[str] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self.error: Exception | None = None  #: raised instead of sending
+
+    def send(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
+        """Keep a frame for each connection that takes it."""
+        if self.error is not None:
+            raise self.error
+        refused = {each: self.outcomes[each] for each in connections if each in self.outcomes}
+        self.sent += [(each, payload) for each in connections if each not in refused]
+        return refused
+
+    def close(self, connection: str) -> None:
+        """Note that a connection was to be closed."""
+        self.closed.append(connection)
+
+    def to(self, connection: str) -> list[str]:
+        """The frames that a connection got, in order."""
+        return [frame for each, frame in self.sent if each == connection]
+
+
+class FakeClock:
+    """The Clock port; time passes when told to, and when somebody sleeps."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now  #: seconds since the epoch
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch."""
+        return round(self.now * 1_000_000)
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+
+_numbers = itertools.count(1)
+
+
+def socket_event(
+    kind: str, connection: str, body: str | None = None, *, message_id: str | None = None, **extra: Any
+) -> dict[str, Any]:
+    """A gateway event of a socket: CONNECT, MESSAGE or DISCONNECT. `extra` goes beside `requestContext`."""
+    number = next(_numbers)
+    routes = {"CONNECT": "$connect", "DISCONNECT": "$disconnect", "MESSAGE": "$default"}
+    context: dict[str, Any] = {
+        "eventType": kind,
+        "routeKey": routes[kind],
+        "connectionId": connection,
+        "requestId": f"request{number:07}=",
+        "domainName": "localhost:8000",
+        "stage": "roost",
+        "apiId": "roost",
+    }
+    event: dict[str, Any] = {"requestContext": context, "isBase64Encoded": False, **extra}
+    if kind == "MESSAGE":
+        context["messageId"] = message_id or f"message{number:07}="
+        event["body"] = body
+    return event
+
+
+def http_event(method: str, path: str) -> dict[str, Any]:
+    """An HTTP API event without a body."""
+    context = {
+        "http": {"method": method, "path": path},
+        "requestId": f"request{next(_numbers):07}=",
+        "domainName": "localhost:8000",
+        "stage": "$default",
+    }
+    return {"version": "2.0", "rawPath": path, "requestContext": context, "isBase64Encoded": False}
