@@ -58,7 +58,7 @@ log = logging.getLogger("roost.local.sqlite")
 APPLICATION_ID = 0x526F6F73  # "Roos": says in the file's header whose it is
 SCHEMA_VERSION = 1
 _BUSY_MS = 5_000
-_WAL_PAGES = 4_000  # a checkpoint is due when the log has this many pages (16 MB)
+_WAL_PAGES = 1_000  # a checkpoint is due when the log has this many pages (4 MB)
 _MAX_BATCH = 1_000
 _LARGE = 100 * 1024  # encoded bytes below which an item cannot come near DynamoDB's 400 KB
 
@@ -97,6 +97,7 @@ class SqliteTable:
         clock: Callable[[], float] = time.time,
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         vfs: str | None = None,
+        checkpoint_pages: int = _WAL_PAGES,
     ) -> None:
         """Open or make the file. Raises `TableInUse`, or `TableError` for a file that is not ours to use.
 
@@ -105,6 +106,8 @@ class SqliteTable:
         self._path = path
         self._clock = clock
         self._vfs = vfs
+        self._checkpoint_pages = checkpoint_pages
+        self._wal_pages = 0
         self._lock = filelock.FileLock(f"{path}.lock", timeout=0)
         try:
             self._lock.acquire()
@@ -146,7 +149,7 @@ class SqliteTable:
                 raise TableError(f"{self._path} was written by a newer Roost; upgrade this one")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {synchronous}")
-            db.execute("PRAGMA wal_autocheckpoint = 0")
+            db.set_wal_hook(self._committed)  # in place of automatic checkpoints, which would hold up the commit
             if not tables:
                 with db:
                     db.execute(_SCHEMA)
@@ -385,14 +388,18 @@ class SqliteTable:
     def _current(self, key: Key) -> Item | None:
         return self._live(key, self._writer_db.execute(_GET, key).fetchone())
 
+    def _committed(self, connection: apsw.Connection, database: str, pages: int) -> int:
+        """Told by SQLite after each commit how long the log is."""
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
     def _checkpoint_if_due(self) -> None:
-        """Move the log into the file when it is long and nobody waits. Readers and the event loop are not held up."""
-        if not self._queue.empty():
-            return
-        with contextlib.suppress(apsw.BusyError):
-            pages = _wal_pages(self._path)
-            if pages >= _WAL_PAGES:
-                self._writer_db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        """Copy the log into the file when it is long and nobody waits. Its file stays and is written over from the
+        start, which costs less than growing a new one. Readers and the event loop are not held up."""
+        if self._wal_pages >= self._checkpoint_pages and self._queue.empty():
+            self._wal_pages = 0
+            with contextlib.suppress(apsw.Error):  # nothing is lost: the log stays, and the next one tries again
+                self._writer_db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
 
 class _Expire:
@@ -502,10 +509,3 @@ def _beyond(prefix: str) -> str | None:
 def _single(db: apsw.Connection, sql: str) -> Any:
     row: Any = db.execute(sql).fetchone()
     return row[0]
-
-
-def _wal_pages(path: Path) -> int:
-    try:
-        return Path(f"{path}-wal").stat().st_size // 4096
-    except OSError:
-        return 0
