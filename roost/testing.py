@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
+from roost.app import App
 from roost.chat.ports import Outcome
+from roost.settings import Settings
 from roost.storage.conditions import holds, updated
 from roost.storage.table import (
     Check,
@@ -268,3 +270,43 @@ def http_event(method: str, path: str) -> dict[str, Any]:
         "stage": "$default",
     }
     return {"version": "2.0", "rawPath": path, "requestContext": context, "isBase64Encoded": False}
+
+
+class Room:
+    """People on text connections, acted out against an App without a socket."""
+
+    def __init__(self, table: Any = None, settings: Settings | None = None) -> None:
+        self.clock = FakeClock()
+        self.table = table if table is not None else MemoryTable(clock=lambda: self.clock.now)
+        self.push = MemoryPush()
+        self.app = App(self.table, self.push, self.clock, settings or Settings())
+
+    def enter(self, name: str, **event: Any) -> TextPerson:
+        """Somebody connects; `name` is their connection's id."""
+        person = TextPerson(self, name)
+        self.answer = self.app.handle(socket_event("CONNECT", name, **event))
+        return person
+
+
+class TextPerson:
+    """Somebody on a text connection."""
+
+    def __init__(self, room: Room, connection: str) -> None:
+        self.room = room
+        self.connection = connection
+        self._read = 0
+
+    def says(self, body: str | None, *, message_id: str | None = None) -> list[str]:
+        """Send a line; the frames that came since the last look."""
+        self.room.app.handle(socket_event("MESSAGE", self.connection, body, message_id=message_id))
+        return self.hears()
+
+    def hears(self) -> list[str]:
+        """The frames that came since the last look."""
+        frames = self.room.push.to(self.connection)
+        new, self._read = frames[self._read :], len(frames)
+        return new
+
+    def leaves(self) -> None:
+        """The connection closes, and API Gateway says so."""
+        self.room.app.handle(socket_event("DISCONNECT", self.connection))

@@ -638,13 +638,13 @@ def test_any_history_agrees_with_a_dictionary(table: Table, steps: list[list[Any
             table.delete(Key(str(each["PK"]), str(each["SK"])))
     model = MemoryTable()
     for operations in steps:
-        outcomes = []
+        outcomes: list[Any] = []
         for store in (table, model):
             try:
                 store.transact(operations)
                 outcomes.append("done")
             except TransactionFailed as failure:
-                outcomes.append(str([getattr(reason, "item", "held") for reason in failure.reasons]))
+                outcomes.append([getattr(reason, "item", "held") for reason in failure.reasons])
             except InvalidItem:
                 outcomes.append("invalid")
         assert outcomes[0] == outcomes[1]
