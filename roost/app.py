@@ -46,7 +46,7 @@ class App:
         self._push = push
         self._clock = clock
         self._settings = settings
-        delivery = Delivery(table, Receivers(table), push, clock, {"text": render})
+        delivery = Delivery(table, Receivers(table), push, {"text": render})
         messages = Messages(Log(table, clock.now_us, clock.sleep), delivery)
         self._text = TextProtocol(table, push, clock, messages, lambda: self.workspace)
         self._limit = RateLimit(LINES_A_MINUTE, 60.0) if settings.limits else None
@@ -84,7 +84,7 @@ class App:
     def _connect(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         if not self._settings.guests or not self._own_origin(event, context):
             return {"statusCode": 403}
-        self._text.connect(ConnectionId(context["connectionId"]))
+        self._text.connect(ConnectionId(context["connectionId"]), context["connectedAt"])
         return dict(_OK)
 
     def _own_origin(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
@@ -108,7 +108,7 @@ class App:
         try:
             if self._limit is not None and not self._limit.allows(connection, self._clock.now_us() / 1_000_000):
                 raise RateLimited("You are sending too fast. Nothing was sent; wait a moment.")
-            self._text.receive(Line(connection, event.get("body") or "", context["messageId"]))
+            self._text.receive(_line(event, context))
         except Refused as refusal:
             self._tell(connection, refusal.sentence)
         except (Busy, Throttled, Conflict):
@@ -148,6 +148,11 @@ class App:
         except Exception as error:  # noqa: BLE001  the last guard
             request_id = _logged(error, context)
             return _json(500, {"ok": False, "error": "fatal_error", "request_id": request_id})
+
+
+def _line(event: Mapping[str, Any], context: Mapping[str, Any]) -> Line:
+    connection = ConnectionId(context["connectionId"])
+    return Line(connection, event.get("body") or "", context["messageId"], context["requestTimeEpoch"])
 
 
 def _logged(error: Exception, context: Mapping[str, Any]) -> str:

@@ -45,6 +45,7 @@ class Line:
     connection: ConnectionId
     body: str
     message_id: str  #: API Gateway's: the same for every delivery of one message
+    time: int  #: when API Gateway got it, milliseconds since the epoch
 
 
 class TextProtocol:
@@ -70,11 +71,10 @@ class TextProtocol:
 
     # -- coming and going -------------------------------------------------------------------------------------------
 
-    def connect(self, connection: ConnectionId) -> None:
-        """Somebody connects: a guest in #general."""
+    def connect(self, connection: ConnectionId, since: int) -> None:
+        """Somebody connects: a guest in #general. `since` is API Gateway's time of it, in milliseconds."""
         guest = people.new_guest()
         general = self._workspace().general
-        since = self._clock.now_us() // 1000
         row = SocketRow(
             user=guest.id, name=guest.name, guest=True, channel=general, channel_name="general", since=since
         )
@@ -110,7 +110,7 @@ class TextProtocol:
         stripped = body.lstrip(" \t")
         text = stripped if stripped[0] == "/" else body
         channel = _channel_of(seat)
-        self._messages.post(seat.person, channel, text, client_msg_id=line.message_id, source=line.connection)
+        self._messages.post(seat.person, channel, text, line=line.message_id, source=line.connection, time=line.time)
 
     def _command_frame(self, data: object) -> str:
         if data != "fetchChannels":

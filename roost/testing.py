@@ -240,9 +240,10 @@ _numbers = itertools.count(1)
 
 
 def socket_event(
-    kind: str, connection: str, body: str | None = None, *, message_id: str | None = None, **extra: Any
+    kind: str, connection: str, body: str | None = None, *, time: int = 0, message_id: str | None = None, **extra: Any
 ) -> dict[str, Any]:
-    """A gateway event of a socket: CONNECT, MESSAGE or DISCONNECT. `extra` goes beside `requestContext`."""
+    """A gateway event of a socket: CONNECT, MESSAGE or DISCONNECT, at this time in milliseconds. `extra` goes beside
+    `requestContext`."""
     number = next(_numbers)
     routes = {"CONNECT": "$connect", "DISCONNECT": "$disconnect", "MESSAGE": "$default"}
     context: dict[str, Any] = {
@@ -250,6 +251,8 @@ def socket_event(
         "routeKey": routes[kind],
         "connectionId": connection,
         "requestId": f"request{number:07}=",
+        "requestTimeEpoch": time,
+        "connectedAt": time,
         "domainName": "localhost:8000",
         "stage": "roost",
         "apiId": "roost",
@@ -284,8 +287,13 @@ class Room:
     def enter(self, name: str, **event: Any) -> TextPerson:
         """Somebody connects; `name` is their connection's id."""
         person = TextPerson(self, name)
-        self.answer = self.app.handle(socket_event("CONNECT", name, **event))
+        self.answer = self.app.handle(socket_event("CONNECT", name, time=self.time, **event))
         return person
+
+    @property
+    def time(self) -> int:
+        """The gateway's time, in milliseconds."""
+        return self.clock.now_us() // 1000
 
 
 class TextPerson:
@@ -298,7 +306,8 @@ class TextPerson:
 
     def says(self, body: str | None, *, message_id: str | None = None) -> list[str]:
         """Send a line; the frames that came since the last look."""
-        self.room.app.handle(socket_event("MESSAGE", self.connection, body, message_id=message_id))
+        room = self.room
+        room.app.handle(socket_event("MESSAGE", self.connection, body, time=room.time, message_id=message_id))
         return self.hears()
 
     def hears(self) -> list[str]:

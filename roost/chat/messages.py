@@ -7,6 +7,7 @@ from roost.chat.delivery import Delivery
 from roost.chat.errors import InvalidCharset, MessageTooLong, NoText
 from roost.chat.events import MessagePosted
 from roost.chat.model import Channel, ChannelId, ConnectionId, Message, Person, Ts, UserId
+from roost.storage.items import line_key
 from roost.storage.log import Draft, Log
 
 MAX_CHARACTERS = 40_000  # Slack's limit
@@ -21,20 +22,21 @@ class Messages:
         self._delivery = delivery
 
     def post(
-        self, author: Person, channel: Channel, text: str, *, client_msg_id: str, source: ConnectionId | None = None
+        self, author: Person, channel: Channel, text: str, *, line: str, source: ConnectionId, time: int
     ) -> Message:
-        """Say something. Stored when this returns, and everybody who hears the channel but `source` was told.
+        """Say a line. Stored when this returns, and everybody who hears the channel but `source` was told.
 
-        The same `client_msg_id` of the same author gives the first message again and tells nobody. Raises a `Refused`
-        before anything is stored, `Busy` or `StoreUnavailable` when the store does not take it.
+        The same `line` (API Gateway's message id) again gives the first message and tells nobody. `time` is API
+        Gateway's, in milliseconds. Raises a `Refused` before anything is stored, `Busy` or `StoreUnavailable` when the
+        store does not take it.
         """
         rights.check(author, rights.Act.POST, channel)
         check_text(text)
-        draft = Draft(author.id, author.name, author.guest, text, client_msg_id)
+        draft = Draft(author.id, author.name, author.guest, text, once=line_key(line))
         place = self._log.append(channel.id, draft)
         message = Message(channel.id, Ts(place.ts), place.seq, author, text)
         if not place.duplicate:
-            self._delivery.tell(MessagePosted(message, channel.name), source)
+            self._delivery.tell(MessagePosted(message, channel.name), source, time)
         return message
 
     def history(self, reader: Person, channel: Channel, limit: int) -> list[Message]:

@@ -78,6 +78,7 @@ class IdempotencyRow(Row, frozen=True):
 
     ts: str
     seq: int
+    by: str  #: which attempt wrote it, so that one whose answer was lost knows its own
 
 
 class SocketRow(Row, frozen=True):
@@ -168,8 +169,13 @@ def log_key(channel: str, ts: str, seq: int) -> Key:
 
 
 def idempotency_key(user: str, client_msg_id: str, channel: str) -> Key:
-    """A client id that was used."""
+    """A client id that somebody used in a channel."""
     return Key(f"I#{user}#{client_msg_id}", f"C#{channel}")
+
+
+def line_key(message_id: str) -> Key:
+    """A text line that was said: by API Gateway's id of it, whoever said it and wherever they have gone since."""
+    return Key(f"I#LINE#{message_id}", "META")
 
 
 def user_key(user: str) -> Key:

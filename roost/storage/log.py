@@ -14,7 +14,9 @@ besides `seq`, so an append of an old chain can never fit onto a new one.
 
 from __future__ import annotations
 
+import itertools
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +30,6 @@ from roost.storage.items import (
     format_ts,
     from_item,
     head_key,
-    idempotency_key,
     log_key,
     message_key,
     months_down,
@@ -66,7 +67,8 @@ class Draft:
     name: str
     guest: bool
     text: str
-    client_msg_id: str = ""  #: remembered for a day: the same one again is not appended again
+    client_msg_id: str = ""
+    once: Key | None = None  #: remembered for a day: what is appended under the same key again is not appended
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,15 @@ class Log:
         self._now_us = now_us
         self._sleep = sleep
         self._chains: dict[str, _Chain] = {}
+        self._nonce = secrets.token_hex(4)
+        self._attempts = itertools.count()
 
     def append(self, channel: str, draft: Draft) -> Appended:
         """Append a message: durable when this returns. Raises `Busy`, or `StoreUnavailable` when nobody knows."""
         for attempt in range(_TRIES):
             chain = self._chain(channel)
-            place, operations = self._reserve(channel, chain, draft)
+            by = f"{self._nonce}{next(self._attempts):x}"
+            place, operations = self._reserve(channel, chain, draft, by)
             try:
                 self._table.transact(operations)
                 return place
@@ -116,10 +121,10 @@ class Log:
                 self._forget(channel, chain)
             except StoreUnavailable:
                 self._forget(channel, chain)
-                committed = self._remembered(channel, draft)
+                committed = self._remembered(draft)
                 if committed is not None:
-                    return Appended(committed.ts, committed.seq)
-                if not draft.client_msg_id:
+                    return Appended(committed.ts, committed.seq, duplicate=committed.by != by)
+                if draft.once is None:
                     raise  # it may have happened, and nothing would tell us
             except BaseException:
                 self._forget(channel, chain)
@@ -146,7 +151,7 @@ class Log:
             self._chains[channel] = chain
         return chain
 
-    def _reserve(self, channel: str, chain: _Chain, draft: Draft) -> tuple[Appended, list[Operation]]:
+    def _reserve(self, channel: str, chain: _Chain, draft: Draft, by: str) -> tuple[Appended, list[Operation]]:
         """Take the next place on the chain, and say what writes it."""
         old_seq, old_ts = chain.seq, chain.ts
         now = self._now_us()
@@ -171,9 +176,9 @@ class Log:
             Put(to_item(message_key(channel, ts), row)),
             Put(_log_item(log_key(channel, ts, chain.seq), row, ts, seconds + LOG_LIFE)),
         ]
-        if draft.client_msg_id:
-            key = idempotency_key(draft.user, draft.client_msg_id, channel)
-            remembered = to_item(key, IdempotencyRow(ts=ts, seq=chain.seq), x=seconds + IDEMPOTENCY_LIFE)
+        if draft.once is not None:
+            once = IdempotencyRow(ts=ts, seq=chain.seq, by=by)
+            remembered = to_item(draft.once, once, x=seconds + IDEMPOTENCY_LIFE)
             operations.append(Put(remembered, Missing()))
         return Appended(ts, chain.seq), operations
 
@@ -183,8 +188,8 @@ class Log:
         head = failure.reasons[0]
         if ours and isinstance(head, ConditionFailed) and head.item is not None:
             self._start(channel, from_item(head.item, HeadRow))
-        if draft.client_msg_id and isinstance(failure.reasons[3], ConditionFailed):
-            row = self._remembered(channel, draft)
+        if draft.once is not None and isinstance(failure.reasons[3], ConditionFailed):
+            row = self._remembered(draft)
             if row is not None:
                 return Appended(row.ts, row.seq, duplicate=True)
         return None
@@ -196,10 +201,8 @@ class Log:
             return True
         return False
 
-    def _remembered(self, channel: str, draft: Draft) -> IdempotencyRow | None:
-        if not draft.client_msg_id:
-            return None
-        item = self._table.get(idempotency_key(draft.user, draft.client_msg_id, channel))
+    def _remembered(self, draft: Draft) -> IdempotencyRow | None:
+        item = None if draft.once is None else self._table.get(draft.once)
         return None if item is None else from_item(item, IdempotencyRow)
 
     # -- reading back -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from roost.local import waiting
 from roost.local.sqlite import SqliteTable
 from roost.local.waiting import Hub
 from roost.storage import channels
-from roost.storage.items import log_key, message_key
+from roost.storage.items import idempotency_key, log_key, message_key
 from roost.storage.log import Appended, Busy, Draft, Log
 from roost.storage.table import Conflict, Key, StoreUnavailable, Table, Throttled
 from roost.testing import FakeClock, MemoryTable
@@ -23,8 +23,9 @@ from roost.testing import FakeClock, MemoryTable
 C = "C1"
 
 
-def draft(text: str = "x", client_msg_id: str = "", user: str = "U1") -> Draft:
-    return Draft(user, "name", True, text, client_msg_id)
+def draft(text: str = "x", client_msg_id: str = "", user: str = "U1", channel: str = C) -> Draft:
+    once = idempotency_key(user, client_msg_id, channel) if client_msg_id else None
+    return Draft(user, "name", True, text, client_msg_id, once)
 
 
 def prepared(table: Table) -> Table:
@@ -72,7 +73,7 @@ def test_the_same_client_id_gives_the_first_place_whatever_the_text() -> None:
     first = log.append(C, draft("one", "id"))
     again = log.append(C, draft("two", "id"))
     assert (again.ts, again.seq, again.duplicate) == (first.ts, first.seq, True)
-    assert not log.append("C2", draft("three", "id")).duplicate
+    assert not log.append("C2", draft("three", "id", channel="C2")).duplicate
     assert not log.append(C, draft("four", "id", user="U2")).duplicate
     assert [text for _, _, text in stored(table)] == ["one", "four"]
 
