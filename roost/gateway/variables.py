@@ -98,6 +98,8 @@ class Variables:
         try:
             return self._replace(text)
         except _Unresolved as problem:
+            if self._depth:
+                raise  # told where the outermost one stands
             self._problems.add(line, str(problem))
         except DefinitionError as problem:  # an included file
             self._problems.add(line, str(problem))

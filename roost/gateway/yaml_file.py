@@ -3,6 +3,7 @@ the long forms they stand for (`!Ref X` is `{"Ref": "X"}`). Safe loading: nothin
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,24 @@ class Problems:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with our containers and with any `!Tag` read as a CloudFormation function."""
+    """PyYAML's safe loader, with our containers and with any `!Tag` read as a CloudFormation function.
+
+    Plain scalars are those of YAML 1.2, as the Serverless Framework reads them: `yes` and `on` are text, `22:22` is no
+    number, and a date is a name.
+    """
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own way
+
+
+_SCALARS = (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("merge", r"^(?:<<)$", "<"),
+)
+for _kind, _pattern, _first in _SCALARS:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Any:
@@ -84,8 +102,9 @@ def _sequence(loader: _Loader, node: yaml.SequenceNode) -> Any:
     value.extend(loader.construct_object(each, deep=True) for each in node.value)
 
 
-def _text(loader: _Loader, node: Any) -> Any:
-    return loader.construct_scalar(node)
+def _integer(loader: _Loader, node: Any) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
 
 
 def _tagged(loader: _Loader, tag: str, node: yaml.Node) -> Any:
@@ -108,8 +127,7 @@ def _tagged(loader: _Loader, tag: str, node: yaml.Node) -> Any:
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _sequence)
 _Loader.add_multi_constructor("!", _tagged)
-# Dates stay text: `Version: 2012-10-17` is a name, not a day.
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def read(path: Path) -> Any:

@@ -235,5 +235,6 @@ def test_a_seed_always_tells_the_same_story() -> None:
         stories = []
         for _ in range(2):
             world = run(7, one_process=one_process)
-            stories.append([(c.id, c.state, c.heard) for c in world.connections.values()])
+            told = [(c.id, c.state, c.heard) for c in world.connections.values()]
+            stories.append(re.sub(r"request\d+", "request", str(told)))  # their numbers go on from run to run
         assert stories[0] == stories[1]
