@@ -1,1 +1,1 @@
-"""Benchmarks: Roost against its budgets, as ratios to well-known servers measured in the same run. `python -m bench`."""
+"""Benchmarks: Roost against its budgets, as ratios to well-known servers in the same run. `python -m bench`."""

@@ -1,4 +1,4 @@
-"""The few bytes of HTTP and RFC 6455 that a load generator speaks: opening handshakes, and frames in both directions."""
+"""The few bytes of HTTP and RFC 6455 that a load generator speaks: opening handshakes, frames in both directions."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ that does not echo.
     python websockets_broadcast.py PORT
 """
 
-import asyncio
 import sys
 
 import uvloop
@@ -32,7 +31,9 @@ async def handle(connection: ServerConnection) -> None:
 
 async def main() -> None:
     """Serve until killed."""
-    async with serve(handle, "127.0.0.1", int(sys.argv[1]), compression=None, ping_interval=None, backlog=4096) as server:
+    async with serve(
+        handle, "127.0.0.1", int(sys.argv[1]), compression=None, ping_interval=None, backlog=4096
+    ) as server:
         await server.serve_forever()
 
 

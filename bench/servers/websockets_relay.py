@@ -1,6 +1,6 @@
 """A bare `websockets` server as its documentation writes one: what a connection says, the others get. Nothing stored.
 
-    python websockets_relay.py PORT
+python websockets_relay.py PORT
 """
 
 import asyncio
