@@ -21,6 +21,7 @@ from roost.chat.model import ConnectionId
 from roost.chat.ports import Clock, Push
 from roost.frames import Line, TextProtocol, render
 from roost.settings import Settings
+from roost.storage import channels, seats
 from roost.storage.items import WorkspaceRow
 from roost.storage.log import Busy, Log
 from roost.storage.receivers import Receivers
@@ -55,6 +56,11 @@ class App:
     def workspace(self) -> WorkspaceRow:
         """The deployment's workspace, read once: nothing in it changes."""
         return open_workspace(self._table, self._clock.now_us() // 1_000_000)
+
+    def begin_alone(self) -> None:
+        """Forget who was connected before: for a shell that owns the data and has just started, so nobody can be."""
+        for _, channel in channels.public_ids(self._table, self.workspace.team):
+            seats.clear(self._table, channel)
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a gateway event: WebSocket CONNECT, MESSAGE or DISCONNECT, or an HTTP API request (payload 2.0).

@@ -6,18 +6,25 @@ import asyncio
 import ipaddress
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from roost import __version__
 
 if TYPE_CHECKING:
+    from roost.local.admin import Office
     from roost.local.serve import Running
 
+T = TypeVar("T")
+
 _ON_OFF = click.Choice(["on", "off"])
+_DATA = click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), envvar="ROOST_DATA", help="Where data is kept."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,9 +39,7 @@ def main() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, envvar="ROOST_HOST", help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, envvar="ROOST_PORT", type=click.IntRange(0, 65535))
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), envvar="ROOST_DATA", help="Where data is kept."
-)
+@_DATA
 @click.option("--guests", type=_ON_OFF, envvar="ROOST_GUESTS", help="Let people talk without an account.")
 @click.option("--limits", type=_ON_OFF, envvar="ROOST_LIMITS", help="Limit how fast each connection may send.")
 @click.option("--verbose", is_flag=True, help="A log line per event.")
@@ -92,6 +97,75 @@ def _announce(running: Running, guests: bool) -> None:
     click.echo("\n".join(lines))
 
 
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+@main.group()
+def user() -> None:
+    """Members of the workspace. The server must be stopped."""
+
+
+@user.command("add")
+@click.argument("name")
+@_DATA
+@_JSON
+def user_add(name: str, data: Path | None, as_json: bool) -> None:
+    """Make NAME a member."""
+    from roost.local import admin
+
+    row = _administer(data, lambda office: admin.add(office, name))
+    _answer(as_json, f"{row.name} is a member", {"id": row.id, "name": row.name})
+
+
+@user.command("list")
+@_DATA
+@_JSON
+def user_list(data: Path | None, as_json: bool) -> None:
+    """List the members."""
+    from roost.local import admin
+
+    rows = _administer(data, admin.members)
+    _answer(as_json, "\n".join(f"{row.id}  {row.name}" for row in rows), [{"id": r.id, "name": r.name} for r in rows])
+
+
+@main.group()
+def token() -> None:
+    """Tokens, with which a member logs in. The server must be stopped."""
+
+
+@token.command("create")
+@click.argument("name")
+@_DATA
+@_JSON
+def token_create(name: str, data: Path | None, as_json: bool) -> None:
+    """Make a token for the member NAME: it is shown once, and kept only as a hash."""
+    from roost.local import admin
+
+    made = _administer(data, lambda office: admin.token(office, name))
+    _answer(as_json, made, {"token": made})
+
+
+def _administer(data: Path | None, act: Callable[[Office], T]) -> T:
+    """Do something with the data of a server that is stopped; a refusal is one line."""
+    from roost.chat.errors import Refused
+    from roost.local.admin import opened
+    from roost.storage.table import TableError
+
+    try:
+        with opened(data or _data_directory()) as office:
+            return act(office)
+    except Refused as refusal:
+        _fail(refusal.sentence)
+    except TableError as error:
+        _fail(str(error))
+
+
+def _answer(as_json: bool, text: str, value: object) -> None:
+    import json
+
+    click.echo(json.dumps(value) if as_json else text)
+
+
 # -- gateway ----------------------------------------------------------------------------------------------------------
 
 
@@ -146,13 +220,17 @@ def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(main_coroutine)
     except (GatewayError, DefinitionError, TableError) as error:
-        click.echo(f"roost: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
     except OSError as error:
         click.echo(
             f"roost: {error.strerror or error}: {error.filename}" if error.filename else f"roost: {error}", err=True
         )
         sys.exit(1)
+
+
+def _fail(reason: str) -> NoReturn:
+    click.echo(f"roost: {reason}", err=True)
+    sys.exit(1)
 
 
 def _loop_factory() -> Any:

@@ -18,7 +18,7 @@ ALLOWED = {
     "roost/frames.py": {"roost.chat", "roost.storage"},
     "roost/settings.py": set(),
     "roost/aws": {"roost.aws", "roost.app", "roost.chat.ports", "roost.settings", "roost.storage.table"},
-    "roost/local": {"roost.local", "roost.app", "roost.chat.ports", "roost.gateway", "roost.settings", "roost.storage"},
+    "roost/local": {"roost.local", "roost.app", "roost.chat", "roost.gateway", "roost.settings", "roost.storage"},
 }
 
 

@@ -292,8 +292,14 @@ class ProxyAnswer:
     body: str
 
 
+_PLAIN_OK = {"statusCode": 200}  # what nearly every handler returns for a message
+_OK_ANSWER = ProxyAnswer(200, {}, "")
+
+
 def proxy_answer(outcome: Outcome) -> ProxyAnswer | None:
     """The proxy response in an outcome, or None where the function failed or answered anything else."""
+    if type(outcome) is Returned and outcome.payload == _PLAIN_OK:
+        return _OK_ANSWER
     if not isinstance(outcome, Returned) or not isinstance(outcome.payload, dict):
         return None
     payload = outcome.payload

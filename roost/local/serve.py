@@ -23,6 +23,7 @@ from roost.local.sqlite import SqliteTable
 from roost.local.waiting import Hub
 from roost.settings import Settings
 
+DATABASE = "roost.db"  # in the data folder
 _STAGE = "roost"
 _SWEEP_SECONDS = 10.0
 _SWEEP_ITEMS = 2_000  # of which the expired are removed; small, since a sweep shares the writer with people
@@ -153,12 +154,13 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     listener = server.listen(host, port)
-    database = data / "roost.db"
+    database = data / DATABASE
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     table = SqliteTable(database)
     try:
         sockets = Sockets(loop)
         app = App(table, GatewayPush(sockets), SystemClock(), settings)
+        app.begin_alone()
         functions = ChatFunctions(app, Hub(loop))
         names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
         gateway_settings = server.Settings(names=names, log_events=log_events)

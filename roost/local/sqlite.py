@@ -60,6 +60,7 @@ SCHEMA_VERSION = 1
 _BUSY_MS = 5_000
 _WAL_PAGES = 1_000  # a checkpoint is due when the log has this many pages (4 MB)
 _MAX_BATCH = 1_000
+_MAX_KNOWN = 50_000  # rows remembered; past that all are forgotten, and those that matter come back
 _LARGE = 100 * 1024  # encoded bytes below which an item cannot come near DynamoDB's 400 KB
 
 _SCHEMA = """
@@ -76,6 +77,8 @@ _PUT = (  # not REPLACE, which deletes first and touches one page more
 )
 _DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
 _SWEEP = "SELECT pk, sk, x FROM items WHERE (pk, sk) > (?, ?) ORDER BY pk, sk LIMIT ?"
+
+_Row = tuple[Any, ...]  # x, g1pk, g1sk, body
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -124,6 +127,9 @@ class SqliteTable:
         self._opened_lock = threading.Lock()
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._watchers: list[Watcher] = []
+        self._known: dict[Key, _Row] = {}  # rows that were read, kept as they are in the file by every commit
+        self._known_lock = threading.Lock()
+        self._commits = 0  # changes whenever what a reader has just seen may be old
         self._swept = ("", "")
         self._closed = False
         self._thread = threading.Thread(target=self._write, name="sqlite-writer", daemon=True)
@@ -165,7 +171,20 @@ class SqliteTable:
     def get(self, key: Key) -> Item | None:
         """The item, or None."""
         check_key(key)
-        return self._live(key, self._reader().execute(_GET, key).fetchone())
+        row = self._known.get(key)
+        return self._live(key, self._read(key) if row is None else row)
+
+    def _read(self, key: Key) -> _Row | None:
+        """A row from the file, remembered for the next time unless something is committed meanwhile."""
+        commits = self._commits
+        row: Any = self._reader().execute(_GET, key).fetchone()
+        if row is not None:
+            with self._known_lock:
+                if self._commits == commits:
+                    if len(self._known) >= _MAX_KNOWN:
+                        self._known.clear()
+                    self._known[key] = row
+        return row  # type: ignore[no-any-return]  # as selected
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         """The items in the order of `keys`."""
@@ -331,6 +350,7 @@ class SqliteTable:
             for unit in batch:
                 self._apply(unit, changes)
             db.execute("COMMIT")
+            self._keep_known(changes)
         except Exception as error:  # noqa: BLE001  whoever waits must be answered, or waits for ever
             with contextlib.suppress(apsw.Error):
                 if not db.get_autocommit():
@@ -340,6 +360,17 @@ class SqliteTable:
             return
         if changes:
             self._tell(changes)
+
+    def _keep_known(self, changes: Sequence[tuple[Key, Item | None]]) -> None:
+        """Bring the remembered rows up to what was just committed, before anybody hears of it."""
+        with self._known_lock:
+            self._commits += 1
+            for key, item in changes:
+                if key in self._known:
+                    if item is None:
+                        del self._known[key]
+                    else:
+                        self._known[key] = _row(item)[2:]
 
     def _tell(self, changes: Sequence[tuple[Key, Item | None]]) -> None:
         for watcher in self._watchers:

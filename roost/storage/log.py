@@ -167,14 +167,17 @@ class Log:
             guest=draft.guest,
             client_msg_id=draft.client_msg_id,
         )
+        message = to_item(message_key(channel, ts), row)
+        event = {**message, "type": "message", "ts": ts, "x": seconds + LOG_LIFE}
+        event["PK"], event["SK"] = log_key(channel, ts, chain.seq)
         operations: list[Operation] = [
             Update(
                 head_key(channel),
                 set={"seq": chain.seq, "mc": chain.mc, "ts": microseconds},
                 condition=Equals({"seq": old_seq, "ts": old_ts}),
             ),
-            Put(to_item(message_key(channel, ts), row)),
-            Put(_log_item(log_key(channel, ts, chain.seq), row, ts, seconds + LOG_LIFE)),
+            Put(message),
+            Put(event),
         ]
         if draft.once is not None:
             once = IdempotencyRow(ts=ts, seq=chain.seq, by=by)
@@ -245,12 +248,6 @@ class Log:
                 break
             after = page.next
         return found
-
-
-def _log_item(key: Key, row: MessageRow, ts: str, x: int) -> Item:
-    item = to_item(key, row, x=x)
-    item["type"], item["ts"] = "message", ts
-    return item
 
 
 def _month(ts: str) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 
 from roost.storage.items import SOCKET_LIFE, SocketRow, TunedRow, from_item, socket_key, to_item, tuned_key
-from roost.storage.table import ConditionFailed, Delete, Equals, Item, Put, Table, Update
+from roost.storage.table import ConditionFailed, Delete, Equals, Item, Operation, Put, Table, Update
+
+_TOGETHER = 50  # connections whose two rows fit one transaction
 
 
 def _tuned(connection: str, row: SocketRow) -> Item:
@@ -79,6 +81,16 @@ def forget(table: Table, channel: str, connection: str) -> None:
     table.delete(tuned_key(channel, connection))
     with contextlib.suppress(ConditionFailed):
         table.delete(socket_key(connection), Equals({"channel": channel}))
+
+
+def clear(table: Table, channel: str) -> None:
+    """Nobody hears this channel any more: for a server that has just started and is alone with its data."""
+    connections = [connection for connection, _ in in_channel(table, channel)]
+    for start in range(0, len(connections), _TOGETHER):
+        rows: list[Operation] = []
+        for connection in connections[start : start + _TOGETHER]:
+            rows += [Delete(tuned_key(channel, connection)), Delete(socket_key(connection))]
+        table.transact(rows)
 
 
 def in_channel(table: Table, channel: str) -> list[tuple[str, TunedRow]]:

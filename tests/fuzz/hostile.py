@@ -82,45 +82,48 @@ def text(rng: random.Random) -> str:
     return chosen
 
 
-def frame(rng: random.Random) -> bytes:
-    """One client frame, right or wrong in one of the ways a frame can be."""
+def harmless_frame(rng: random.Random) -> bytes:
+    """One client frame that leaves the connection open, whatever it says."""
     kind = rng.random()
-    if kind < 0.7:
-        return build(1, text(rng).encode("utf-8", "replace")[:32768], rng)
-    if kind < 0.8:
+    if kind < 0.9:
+        return build(1, text(rng).encode("utf-8", "replace")[:32768].decode("utf-8", "ignore").encode(), rng)
+    if kind < 0.95:
         return build(rng.choice([9, 10]), rng.randbytes(rng.randint(0, 125)), rng)
-    if kind < 0.84:
-        return build(1, rng.randbytes(rng.randint(0, 200)), rng)
-    if kind < 0.88:
+    whole = text(rng).encode("utf-8", "replace")[:2000]
+    cut = rng.randint(0, len(whole))
+    return build(1, whole[:cut], rng, fin=False) + build(0, whole[cut:], rng)
+
+
+def fatal_frame(rng: random.Random) -> bytes:
+    """One client frame that is wrong in one of the ways a frame can be: the connection ends with it."""
+    kind = rng.random()
+    if kind < 0.2:
+        return build(1, b"\xff" + rng.randbytes(rng.randint(0, 200)), rng)
+    if kind < 0.4:
         return build(rng.choice([0, 2, 3, 7, 11, 15]), rng.randbytes(rng.randint(0, 200)), rng)
-    if kind < 0.91:
+    if kind < 0.55:
         return build(
             8, rng.choice([b"", b"\x03", struct.pack(">H", rng.randint(0, 65535)) + b"bye", b"\x03\xe8\xff"]), rng
         )
-    if kind < 0.94:
-        return build(1, text(rng).encode("utf-8", "replace"), rng, fin=False)
-    if kind < 0.96:
+    if kind < 0.65:
+        return build(1, b"never ended", rng, fin=False) + build(1, b"another", rng)
+    if kind < 0.75:
         return bytes([0x81 | rng.choice([0x10, 0x20, 0x40, 0x70]), 0x80]) + rng.randbytes(4)
-    if kind < 0.98:
-        return (
-            bytes([0x81, 0xFF]) + struct.pack(">Q", rng.choice([1, 32769, 1 << 31, (1 << 64) - 1])) + rng.randbytes(4)
-        )
-    return rng.randbytes(rng.randint(1, 60))
+    if kind < 0.9:
+        return bytes([0x81, 0xFF]) + struct.pack(">Q", rng.choice([32769, 1 << 31, (1 << 64) - 1])) + rng.randbytes(4)
+    return b"\x81\x03abc" + rng.randbytes(rng.randint(1, 60))  # not masked
 
 
 def build(opcode: int, payload: bytes, rng: random.Random, *, fin: bool = True) -> bytes:
-    """A masked frame (one in two hundred is not masked, against the protocol)."""
+    """A masked frame."""
     head = bytes([(0x80 if fin else 0) | opcode])
-    masked = rng.random() > 0.005
-    bit = 0x80 if masked else 0
+    bit = 0x80
     if len(payload) < 126:
         head += bytes([bit | len(payload)])
     elif len(payload) < 65536:
         head += bytes([bit | 126]) + struct.pack(">H", len(payload))
     else:
         head += bytes([bit | 127]) + struct.pack(">Q", len(payload))
-    if not masked:
-        return head + payload
     mask = rng.randbytes(4)
     return head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
@@ -143,13 +146,19 @@ _TARGETS = [
     "/" + "a" * 4000,
     "/" + "a" * 5000,
 ]
-_HEADERS = [
-    "Host: localhost",
-    "Host: evil.example",
+_FINE_HEADERS = [
     "Origin: https://evil.example",
     "Content-Type: application/json",
     "Content-Type: multipart/form-data; boundary=x",
     "Cookie: a=b; ; =; c",
+    "Authorization: Bearer x",
+    "X-Forwarded-For: 1.2.3.4",
+    "Accept: */*",
+    "Sec-WebSocket-Protocol: a, b",
+    "Empty:",
+]
+_HEADERS = [
+    "Host: evil.example",
     "Upgrade: websocket",
     "Upgrade: h2c",
     "Connection: Upgrade",
@@ -159,11 +168,9 @@ _HEADERS = [
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Key: short",
     "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=99",
-    "Sec-WebSocket-Protocol: a, b",
     "Transfer-Encoding: chunked",
     "Transfer-Encoding: gzip, chunked",
     "Expect: 100-continue",
-    "Authorization: Bearer x",
     "Content-Length: 5",
     "Content-Length: 1e9",
     "Content-Length: -1",
@@ -174,18 +181,23 @@ _HEADERS = [
 ]
 
 
-def request(rng: random.Random) -> bytes:
-    """One HTTP request, right or wrong."""
-    method = rng.choice(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "get", "G\0T", ""])
+def harmless_request(rng: random.Random) -> bytes:
+    """One HTTP request that can be answered and leaves the connection open, whatever it asks."""
+    method = rng.choice(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+    target = rng.choice([each for each in _TARGETS if each.startswith("/") and len(each) < 4096])
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *rng.sample(_FINE_HEADERS, rng.randint(0, 4))]
+    body = rng.randbytes(rng.randint(0, 300)) if rng.random() < 0.5 else b""
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}"]).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def fatal_request(rng: random.Random) -> bytes:
+    """One HTTP request that is wrong, mutated, or asks for something else."""
+    method = rng.choice(["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "get", "G\0T", ""])
     version = rng.choice(["HTTP/1.1"] * 6 + ["HTTP/1.0", "HTTP/2.0", "HTTP/9", ""])
     lines = [f"{method} {rng.choice(_TARGETS)} {version}"]
-    lines += [rng.choice(_HEADERS) for _ in range(rng.randint(0, 8))]
-    raw = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-    if rng.random() < 0.3:
-        raw += rng.randbytes(rng.randint(0, 300))
-    if rng.random() < 0.2:
-        raw = bytearray(raw)
+    lines += [rng.choice(_FINE_HEADERS + _HEADERS) for _ in range(rng.randint(0, 8))]
+    raw = bytearray("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + rng.randbytes(rng.choice((0, 0, 200))))
+    if rng.random() < 0.5:
         for _ in range(rng.randint(1, 6)):
             raw[rng.randrange(len(raw))] = rng.randrange(256)
-        raw = bytes(raw)
-    return raw
+    return bytes(raw)
