@@ -1,9 +1,9 @@
 """What the chat keeps in DynamoDB, and how it reaches the others.
 
-    CONNECTION#{id}   META                   who sits there: name, channel
-    CHANNEL#{name}    CONNECTION#{id}        that a connection hears a channel
-    CHANNEL#{name}    MESSAGE#{time}#{id}    what was said, by whom
-    CHANNELS          {name}                 every channel that was ever entered
+CONNECTION#{id}   META                   who sits there: name, channel
+CHANNEL#{name}    CONNECTION#{id}        that a connection hears a channel
+CHANNEL#{name}    MESSAGE#{time}#{id}    what was said, by whom
+CHANNELS          {name}                 every channel that was ever entered
 """
 
 import os
