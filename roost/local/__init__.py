@@ -1,0 +1,1 @@
+"""The laptop's shell: the core over SQLite and the gateway's own sockets, in one process."""
