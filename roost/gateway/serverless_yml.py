@@ -51,10 +51,13 @@ class _Reader:
         )
         name = self._variables.get(document, "service")
         self._name = str(name.get("name", "app") if isinstance(name, dict) else name or "app")
+        line = document.line_of("provider")
         provider = document.get("provider")
-        self._provider: Mapping[str, Any] = (
-            provider if isinstance(provider, dict) else self._variables.resolve(provider, 1) or {}
-        )
+        if isinstance(provider, str):
+            provider = self._variables.resolve(provider, line)
+        if provider is not None and not isinstance(provider, dict) and provider != "aws":
+            self.problems.add(line, "provider must be a mapping")
+        self._provider: Mapping[str, Any] = provider if isinstance(provider, dict) else {}
         self._websocket_id = api_id(self._name, self._variables.stage, "websocket")
         self._http_id = api_id(self._name, self._variables.stage, "http")
         self._declared = self._declared_functions()

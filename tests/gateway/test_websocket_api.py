@@ -438,7 +438,7 @@ def test_an_idle_connection_is_closed_with_1001_and_a_talking_one_lives_on() -> 
 
 
 def test_a_connection_lives_no_longer_than_its_limit() -> None:
-    limits = server.Settings(log_events=False, time_scale=0.0001)  # idle 60 ms, life 720 ms
+    limits = server.Settings(log_events=False, limits=Limits(life=0.7))
     with running(service(ALL), QUIET, limits) as gateway, dial(gateway) as client:
         began = time.monotonic()
         with pytest.raises(ConnectionClosed):
