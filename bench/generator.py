@@ -71,6 +71,11 @@ class Crowd:
         if greet:
             self._greet()
 
+    def stall(self) -> socket.socket:
+        """One more receiver, which never reads; the caller closes it."""
+        (sock,) = self._connect(["/"], receive_buffer=4096)
+        return sock
+
     def fan_out(self, window: int, messages: int, seconds: float, server_cpu: Callable[[], float]) -> Deliveries:
         """Keep `window` messages under way until `messages` are sent or `seconds` have passed.
 
@@ -90,24 +95,24 @@ class Crowd:
         for sock in [self._sender, *self._receivers]:
             sock.close()
 
-    def _connect(self, paths: list[str]) -> list[socket.socket]:
-        sockets = [self._open() for _ in paths]
-        for sock, path in zip(sockets, paths, strict=True):
-            sock.sendall(wire.opening("127.0.0.1", self._port, path))
-        for sock in sockets:
-            answer = b""
-            while b"\r\n\r\n" not in answer:
-                part = sock.recv(1)  # not a byte of what comes after
-                if not part:
-                    raise GeneratorError("the server closed a connection during its handshake")
-                answer += part
-            if b" 101 " not in answer[:16]:
-                raise GeneratorError(f"the handshake was refused: {answer[:60]!r}")
-            sock.setblocking(False)
+    def _connect(self, paths: list[str], receive_buffer: int = 0) -> list[socket.socket]:
+        sockets = [self._open(receive_buffer) for _ in paths]
+        try:
+            for sock, path in zip(sockets, paths, strict=True):
+                sock.sendall(wire.opening("127.0.0.1", self._port, path))
+            for sock in sockets:
+                _finish_handshake(sock)
+                sock.setblocking(False)
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
         return sockets
 
-    def _open(self) -> socket.socket:
+    def _open(self, receive_buffer: int) -> socket.socket:
         sock = socket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(30)
         sock.bind((f"127.0.0.{2 + len(self._receivers) // _PORTS_PER_SOURCE}", 0))
@@ -205,6 +210,17 @@ class _Run:
             self._sent.append(now)
             os.write(self._sender, self._outgoing[number])
             now = time.perf_counter_ns()
+
+
+def _finish_handshake(sock: socket.socket) -> None:
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        part = sock.recv(1)  # not a byte of what comes after
+        if not part:
+            raise GeneratorError("the server closed a connection during its handshake")
+        answer += part
+    if b" 101 " not in answer[:16]:
+        raise GeneratorError(f"the handshake was refused: {answer[:60]!r}")
 
 
 def _content(number: int) -> bytes:

@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bench import wire
-from bench.generator import Crowd, Deliveries, GeneratorError
+from bench.generator import Crowd, Deliveries
 from bench.numbers import Spread, ratios, rotated
 from bench.sides import BROADCAST, NODE, RELAY, ROOST, Process, Side, running
 
@@ -93,6 +92,26 @@ def _budgets(results: dict[tuple[str, int, int], list[Deliveries]]) -> Iterator[
         what = f"N={receivers:,}, W={window}: deliveries per second / websockets.broadcast()"
         spread = ratios(of(ROOST, receivers, window, rate), of(BROADCAST, receivers, window, rate))
         yield Row(what, spread, must, aim, at_least=True)
+
+
+def slow_reader(rounds: int, seconds: float) -> Iterator[Row]:
+    """What one receiver that never reads costs the other hundred (guarantee: nothing beyond a tenth)."""
+    alone: list[float] = []
+    beside: list[float] = []
+    with running(ROOST) as process:
+        for round_number in range(rounds):
+            for stalled in rotated([0, 1], round_number):
+                crowd = Crowd(process.port, process.side.sender_path)
+                crowd.grow(100)
+                stallers = [crowd.stall() for _ in range(stalled)]
+                p99 = crowd.fan_out(1, 200_000, seconds, process.cpu).last.p99
+                (beside if stalled else alone).append(p99)
+                for staller in stallers:
+                    staller.close()
+                crowd.close()
+                time.sleep(0.3)
+    what = "p99 of the last of 100 receivers beside one that never reads / without it"
+    yield Row(what, ratios(beside, alone), 1.1, 1.0)
 
 
 def roundtrip(rounds: int, seconds: float) -> Iterator[Row]:
@@ -185,8 +204,7 @@ def _time_to_first_message(side: Side) -> float:
 MEASURES: dict[str, Callable[[int, float], Iterator[Row]]] = {
     "fanout": fanout,
     "roundtrip": roundtrip,
+    "slow_reader": slow_reader,
     "idle": idle,
     "start": start,
 }
-
-__all__ = ["MEASURES", "GeneratorError", "Row", "wire"]
