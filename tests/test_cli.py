@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,14 @@ def test_guests_are_off_where_others_can_reach_the_server(tmp_path: Path) -> Non
         server.wait_for("Guests are off, since other machines can reach this server")
     finally:
         server.kill()
+
+
+def test_nobody_can_push_through_the_chats_server(tmp_path: Path) -> None:
+    with roost_serve(tmp_path) as server:
+        for path in ("/roost/@connections/AAAAAAAAAAAAAAA=", "/@connections/AAAAAAAAAAAAAAA="):
+            request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", b"x", method="POST")
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(request, timeout=5)
 
 
 def test_log_lines_are_json_when_asked(tmp_path: Path) -> None:

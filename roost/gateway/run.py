@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
         tls=identity.context,
         credentials=_credentials(options.environ) if options.signed else None,
     )
+    if not options.isolated:
+        os.environ.update(identity.environment)  # OpenSSL asks the process itself, whose functions run in it
     sockets = Sockets(asyncio.get_running_loop())
     functions = _functions(options, service, environment)
     gateway = server.Gateway(service, functions, sockets, listener, settings)

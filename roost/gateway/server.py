@@ -46,6 +46,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     tls: ssl.SSLContext | None = None  #: also answer TLS on the port
     credentials: Credentials | None = None  #: management requests must be signed with this key
+    connections_api: bool = True  #: serve the management API
     log_events: bool = True  #: a log line per event
 
 
@@ -121,7 +122,7 @@ class Gateway:
     def request(self, exchange: Exchange) -> None:
         """A plain HTTP request: the management API, or the HTTP API."""
         request = exchange.request
-        if self._websocket is not None and ConnectionsApi.claims(request.path):
+        if self._settings.connections_api and self._websocket is not None and ConnectionsApi.claims(request.path):
             exchange.respond(self._connections_api.answer(request, time.time()))
         elif self._http is not None:
             self._http.request(exchange)

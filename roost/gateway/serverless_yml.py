@@ -350,6 +350,8 @@ class _Reader:
             return None
         settings = self._get(self._provider, "httpApi", {})
         name = settings.get("name") if isinstance(settings, dict) else None
+        if isinstance(settings, dict) and str(settings.get("payload", "2.0")) != "2.0":
+            self.problems.warn(self._document.line_of("provider"), "httpApi payload 1.0 is not served: events are 2.0")
         return HttpApi(
             id=self._http_id,
             name=str(name or f"{self._variables.stage}-{self._name}"),

@@ -163,7 +163,8 @@ async def serve(
         app.begin_alone()
         functions = ChatFunctions(app, Hub(loop))
         names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
-        gateway_settings = server.Settings(names=names, log_events=log_events)
+        # The chat pushes without the management API, so nobody else gets to push through it either.
+        gateway_settings = server.Settings(names=names, connections_api=False, log_events=log_events)
         gateway = server.Gateway(_service(), functions, sockets, listener, gateway_settings)
         await gateway.start()
         stop = _stop_signal(loop)
