@@ -257,7 +257,8 @@ class _Reader:
                 kinds = [event] if isinstance(event, str) else list(event) if isinstance(event, dict) else []
                 if kinds and not served & set(map(str, kinds)):
                     line = events.line_of(index) if isinstance(events, List) else body.line_of("events")
-                    self.problems.warn(line, f"event {kinds[0]} of {key} is not served here")
+                    hint = " (REST APIs are not; httpApi is)" if kinds[0] == "http" else ""
+                    self.problems.warn(line, f"event {kinds[0]} of {key} is not served here{hint}")
 
     def _websocket(self, functions: Mapping[str, Function]) -> WebSocketApi | None:
         routes: dict[str, Route] = {}
