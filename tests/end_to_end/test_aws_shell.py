@@ -1,50 +1,24 @@
-"""The chat as Lambda functions: the entry points of roost/aws under AWS's own runtime client, DynamoDB emulated, pushes
-through the @connections API. The conversation is the same as on the laptop."""
+"""The chat as Lambda functions: the folder that would be uploaded, under AWS's own runtime client, from the template
+that would be deployed; DynamoDB emulated, pushes through the @connections API. The conversation is the laptop's."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from roost.app import ROUTES
+from roost.app import ROUTE_SELECTION_EXPRESSION, ROUTES
+from roost.aws.dynamodb import table_definition
+from roost.gateway.definition import check_handlers, load
+from scripts.build_lambda import build
 from tests.end_to_end.test_blog_post import exchange
 from tests.tools import ROOT, ministack, roost_gateway
 
-HANDLER = "from roost.aws.functions import http, socket\n"
-DEFINITION = """
-service: roost
-provider:
-  name: aws
-  runtime: python3.13
-  region: eu-west-1
-  environment: {{ ROOST_TABLE: !Ref Table, ROOST_GUESTS: 'on', ROOST_LIMITS: 'off', PYTHONPATH: {root} }}
-functions:
-  socket:
-    handler: handler.socket
-    timeout: 20
-    events: [{events}]
-resources:
-  Resources:
-    Table:
-      Type: AWS::DynamoDB::Table
-      Properties:
-        TableName: roost-test
-        BillingMode: PAY_PER_REQUEST
-        AttributeDefinitions:
-          - {{ AttributeName: PK, AttributeType: S }}
-          - {{ AttributeName: SK, AttributeType: S }}
-          - {{ AttributeName: G1PK, AttributeType: S }}
-          - {{ AttributeName: G1SK, AttributeType: S }}
-        KeySchema:
-          - {{ AttributeName: PK, KeyType: HASH }}
-          - {{ AttributeName: SK, KeyType: RANGE }}
-        GlobalSecondaryIndexes:
-          - IndexName: G1Index
-            KeySchema: [{{ AttributeName: G1PK, KeyType: HASH }}, {{ AttributeName: G1SK, KeyType: RANGE }}]
-            Projection: {{ ProjectionType: KEYS_ONLY }}
-"""
+TEMPLATE = ROOT / "deploy" / "template.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +27,58 @@ def emulated_aws() -> Iterator[str]:
         yield endpoint
 
 
-def test_two_people_talk_through_lambda_functions(tmp_path: Path, emulated_aws: str) -> None:
-    (tmp_path / "handler.py").write_text(HANDLER)
-    events = ", ".join(f"{{ websocket: {route} }}" for route in ROUTES)
-    (tmp_path / "serverless.yml").write_text(DEFINITION.format(root=ROOT, events=events))
-    file = tmp_path / "serverless.yml"
-    with roost_gateway(file, tmp_path / "data", "--isolated", "--dynamodb", emulated_aws) as server:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template beside a folder that was built for this machine, laid out as in the project."""
+    folder = tmp_path_factory.mktemp("stack")
+    build(folder / "build" / "lambda", local=True)
+    (folder / "deploy").mkdir()
+    (folder / "deploy" / "template.yaml").write_text(TEMPLATE.read_text())
+    return folder / "deploy" / "template.yaml"
+
+
+def test_two_people_talk_through_lambda_functions(stack: Path, emulated_aws: str, tmp_path: Path) -> None:
+    options = ("--isolated", "--dynamodb", emulated_aws, "--set", "Guests=on", "--set", "ROOST_LIMITS=off")
+    with roost_gateway(stack, tmp_path, *options) as server:
         exchange(server.url)
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=30) as page:
+            assert "wscat" in page.read().decode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/api/chat.postMessage", timeout=30) as answer:
+            assert json.load(answer) == {"ok": False, "error": "unknown_method"}
         assert "Traceback" not in server.stderr()
+
+
+def test_the_template_and_the_shells_agree_on_routes_and_table(stack: Path) -> None:
+    service = load(stack)
+    assert check_handlers(service) == []
+    assert service.websocket is not None
+    assert set(service.websocket.routes) == set(ROUTES)
+    assert service.websocket.route_selection_expression == ROUTE_SELECTION_EXPRESSION
+    (table,) = service.tables
+    expected = table_definition("x")
+    for part in ("KeySchema", "GlobalSecondaryIndexes", "AttributeDefinitions", "BillingMode"):
+        assert table.properties[part] == expected[part]
+    assert table.properties["TimeToLiveSpecification"] == {"AttributeName": "x", "Enabled": True}
+
+
+def test_two_builds_are_the_same_and_small(stack: Path, tmp_path: Path) -> None:
+    first, second = stack.parent.parent / "build" / "lambda", build(tmp_path / "again", local=True)
+    assert contents(first) == contents(second)
+    assert sum(path.stat().st_size for path in second.rglob("*")) < 10 * 1024 * 1024
+    assert not list(second.rglob("sqlite.py"))
+
+
+def contents(folder: Path) -> dict[str, tuple[str, float]]:
+    """Every file with the hash of what is in it and its time."""
+    return {
+        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_build_for_lambda_is_for_its_processor(tmp_path: Path) -> None:
+    (library,) = build(tmp_path / "lambda", local=False).rglob("*.so")
+    machine = int.from_bytes(library.read_bytes()[18:20], "little")
+    assert machine == 183  # ELF's number for AArch64
+    assert "cpython-313" in library.name
