@@ -12,9 +12,11 @@ The generator reports how busy it was itself; a result with a generator busy all
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ MESSAGE_BYTES = 128
 _PIECE = 1 << 16
 _STALL_SECONDS = 10.0
 _HANDSHAKES_AT_ONCE = 50  # below any server's backlog
-_PORTS_PER_SOURCE = 10_000  # of about 28,000 that Linux gives a source address; closed ones rest for a minute
+_PORTS_PER_SOURCE = 10_000  # of about 28,000 that Linux gives a source address
+_BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT: the port is chosen when it is known where to
+_crowds = itertools.count()
 
 
 class GeneratorError(Exception):
@@ -59,6 +63,7 @@ class Crowd:
 
     def __init__(self, port: int, sender_path: str) -> None:
         self._port = port
+        self._number = next(_crowds) % 250  # a source address of its own
         self._receivers: list[socket.socket] = []
         self._sender = self._connect([sender_path])[0]
         self._prefix = b""
@@ -114,8 +119,10 @@ class Crowd:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves no port resting
         sock.settimeout(30)
-        sock.bind((f"127.0.0.{2 + len(self._receivers) // _PORTS_PER_SOURCE}", 0))
+        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((f"127.1.{self._number}.{1 + len(self._receivers) // _PORTS_PER_SOURCE}", 0))
         sock.connect(("127.0.0.1", self._port))
         return sock
 
