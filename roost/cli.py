@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from roost.local.serve import Running
 
 T = TypeVar("T")
+
+_MANY_FILES = 65_536
 
 _ON_OFF = click.Choice(["on", "off"])
 _DATA = click.option(
@@ -216,6 +219,7 @@ def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
     from roost.gateway.server import GatewayError
     from roost.storage.table import TableError
 
+    _allow_many_files()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(main_coroutine)
@@ -226,6 +230,19 @@ def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
             f"roost: {error.strerror or error}: {error.filename}" if error.filename else f"roost: {error}", err=True
         )
         sys.exit(1)
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit on open files to the hard one: a connection is a file, and 1,024 is a usual soft limit."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # some systems promise more than they give
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _fail(reason: str) -> NoReturn:

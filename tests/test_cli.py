@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -137,6 +138,19 @@ def test_guests_are_off_where_others_can_reach_the_server(tmp_path: Path) -> Non
     server = Program([ROOST, "serve", "--host", "0.0.0.0", "--port", "0", "--data", tmp_path])
     try:
         server.wait_for("Guests are off, since other machines can reach this server")
+    finally:
+        server.kill()
+
+
+def test_a_usual_limit_on_open_files_does_not_limit_the_chat(tmp_path: Path) -> None:
+    command = f"ulimit -S -n 64; exec {ROOST} serve --port 0 --data {tmp_path}"
+    server = Program(["sh", "-c", command])
+    try:
+        url = server.wait_for(r"ws://[\d.:]+")[0]
+        with contextlib.ExitStack() as stack:
+            people = [stack.enter_context(connect(url)) for _ in range(120)]
+            people[0].send("hello everybody")
+            assert {person.recv(10) for person in people[1:]} == {"#general anonymous: hello everybody"}
     finally:
         server.kill()
 
