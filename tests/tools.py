@@ -161,7 +161,7 @@ def roost_gateway(file: Path, data: Path, *options: str, env: Mapping[str, str] 
     command: list[str | Path] = [ROOST, "gateway", file.name, "--port", "0", "--data", data, *options]
     server = Server(command, cwd=file.parent, env=env)
     try:
-        match = server.wait_for(r"listening on (ws://[\w.]+:(\d+)/\S+)")
+        match = server.wait_for(r"listening on (ws://\S+:(\d+)/\S+)")
         server.url, server.port = match[1], int(match[2])
         yield server
     finally:

@@ -31,9 +31,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         assert "Traceback" not in started.stderr()
 
 
-def ask(server: Server, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], bytes]:
+def ask(
+    server: Server, method: str, path: str, body: Any = None, content_type: str = "application/json"
+) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    headers = {"Content-Type": "application/json"} if body is not None else {}
+    headers = {"Content-Type": content_type} if body is not None else {}
     connection.request(method, path, json.dumps(body) if body is not None else None, headers)
     answer = connection.getresponse()
     content = answer.read()
@@ -48,7 +50,10 @@ def test_who_knows_the_token_comes_in_and_is_told_who_they_are(server: Server) -
     assert (answer["user"], answer["guest"]) == ("ana", "false")
 
 
-@pytest.mark.parametrize(("query", "status"), [("", 401), ("?token=wrong", 403)])
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("", 401), ("?token=", 401), ("?token=wrong", 403), ("?token=%C3%A9", 403)],
+)
 def test_who_does_not_is_refused(server: Server, query: str, status: int) -> None:
     with pytest.raises(InvalidStatus) as refused, connect(server.url + query):
         pass
@@ -71,6 +76,29 @@ def test_an_http_request_reaches_a_socket_through_boto3(server: Server) -> None:
         assert json.loads(client.recv(20)) == {"room": "42", "text": "hi"}
     status, _, body = ask(server, "POST", "/rooms/42/messages", {"to": connection_id, "text": "too late"})
     assert (status, json.loads(body)) == (404, {"message": "they have left"})
+
+
+def test_a_body_of_any_content_type_is_understood(server: Server) -> None:
+    """curl -d says application/x-www-form-urlencoded, which API Gateway hands over in base64."""
+    message = {"to": "AAAAAAAAAAAAAAA=", "text": "hi"}
+    status, _, _ = ask(server, "POST", "/rooms/42/messages", message, "application/x-www-form-urlencoded")
+    assert status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (None, 400, "a message is"),
+        ([], 400, "a message is"),
+        ({"to": "AAAAAAAAAAAAAAA="}, 400, "a message is"),
+        ({"to": 1, "text": "hi"}, 400, "a message is"),
+        ({"to": "nonsense", "text": "hi"}, 400, "that is no connection id"),
+        ({"to": "AAAAAAAAAAAAAAA=", "text": "x" * 131073}, 413, "at most 128 KB"),
+    ],
+)
+def test_what_cannot_be_sent_is_said(server: Server, body: Any, status: int, said: str) -> None:
+    answered, _, content = ask(server, "POST", "/rooms/42/messages", body)
+    assert (answered, json.loads(content)["message"][: len(said)]) == (status, said)
 
 
 def test_http_routes_are_found_and_answered(server: Server) -> None:
