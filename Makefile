@@ -51,6 +51,8 @@ tools: setup     # what tests talk to: Node packages, an AWS emulator
 clean:           ## remove what setup, tests and bench made
 	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache tests/node/node_modules bench/results
 
-lock:            ## write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra isolated --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --no-header --quiet --output-file requirements.lock
+LOCKED := --universal --generate-hashes --no-annotate --no-header --quiet
+lock:            ## write the lock files anew from what they are made of
+	$(BIN)/uv pip compile pyproject.toml --extra isolated --group dev --python-version 3.11 $(LOCKED) -o requirements.lock
+	$(BIN)/uv pip compile requirements-ministack.in --python-version 3.11 $(LOCKED) -o requirements-ministack.lock
+	$(BIN)/uv pip compile requirements-lambda.in --python-version 3.13 $(LOCKED) -o requirements-lambda.lock
