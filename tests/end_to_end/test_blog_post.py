@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from roost.storage.workspace import open_workspace
 from tests.tools import (
     ROOT,
     Server,
+    Wscat,
     dynamodb_local,
     ministack,
     roost_gateway,
@@ -90,15 +92,27 @@ def test_what_was_delivered_is_there_after_a_kill_in_mid_chat(tmp_path: Path) ->
     server = start_serve(tmp_path)
     try:
         with wscat(server.url) as ana, wscat(server.url) as ben:
-            ana.type("before the crash")
-            ben.hears("#general anonymous: before the crash")
+            typing = threading.Thread(target=type_on, args=(ana,))
+            typing.start()
+            ben.hears("#general anonymous: line 20;")
             server.kill()
+            typing.join(20)
+            heard = ben.said()
+        assert len(heard) > 20
         server = start_serve(tmp_path)
         with wscat(server.url) as ana:
-            ana.type("/history")
-            ana.shows("#general anonymous: before the crash")
+            ana.type("/history 200")
+            for line in heard:
+                ana.shows(line)
     finally:
         server.kill()
+
+
+def type_on(client: Wscat) -> None:
+    """Type many lines, or until wscat has ended."""
+    with contextlib.suppress(OSError):
+        for number in range(150):
+            client.type(f"line {number};")
 
 
 def test_twenty_kills_lose_nothing_that_anybody_saw(tmp_path: Path) -> None:
