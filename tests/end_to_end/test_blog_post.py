@@ -81,6 +81,21 @@ def test_through_its_own_functions_with_an_emulated_dynamodb(
         assert "Traceback" not in server.stderr()
 
 
+def test_one_endpoint_for_all_of_aws_in_the_shell_is_enough(tmp_path: Path, emulated_aws: str) -> None:
+    variables = {"AWS_ENDPOINT_URL": emulated_aws}
+    with roost_gateway(APP, tmp_path, "--stage", "variable", env=variables) as server:
+        exchange(server.url)
+        assert "Traceback" not in server.stderr()
+
+
+def test_over_tls_by_a_client_that_is_given_the_authority(tmp_path: Path, emulated_aws: str) -> None:
+    with roost_gateway(APP, tmp_path, "--dynamodb", emulated_aws, "--stage", "tls") as server:
+        secure = server.url.replace("ws://", "wss://")
+        with wscat(secure, "--ca", str(tmp_path / "authority.pem")) as ana, wscat(server.url) as ben:
+            ana.type("encrypted")
+            ben.hears("#general anonymous: encrypted")
+
+
 @pytest.mark.reference
 @pytest.mark.parametrize("how", [(), ("--isolated",)], ids=["in process", "isolated"])
 def test_through_its_own_functions_with_amazons_dynamodb_local(tmp_path: Path, how: tuple[str, ...]) -> None:
