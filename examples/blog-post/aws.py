@@ -18,12 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 LIFE = 2 * 3600 + 600  # seconds: API Gateway ends a connection after two hours
 YOUNG = 30  # seconds: until $connect has returned, posts to a connection answer as if it were gone
-AT_ONCE = 32
+AT_ONCE = 10  # as many connections as boto3 keeps open
 
 table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
 errors = table.meta.client.exceptions
 # A client that reads slowly is answered 429: trying again for long would keep the sender's function waiting.
-_posting = Config(max_pool_connections=AT_ONCE, retries={"mode": "standard", "total_max_attempts": 2})
+_posting = Config(retries={"mode": "standard", "total_max_attempts": 2})
 _clients = {}
 
 
