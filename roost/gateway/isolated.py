@@ -1,4 +1,8 @@
-"""Functions in processes of their own, under AWS's runtime client `awslambdaric`: nothing is shared, as on Lambda."""
+"""Functions in processes of their own, under AWS's runtime client `awslambdaric`: nothing is shared, as on Lambda.
+
+No process outlives the gateway: each is the leader of a group, which is ended with it, and `isolated_process.py` ends
+it even where the gateway was killed.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,42 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 from roost.gateway.context import function_arn, import_paths, variables
 from roost.gateway.definition import DefinitionError, Function, Service
-from roost.gateway.functions import Failed, Invocation, Outcome, PooledFunctions, Returned, log
+from roost.gateway.functions import (
+    Failed,
+    Invocation,
+    LogError,
+    Outcome,
+    PooledFunctions,
+    exited,
+    log,
+    log_failure,
+    log_reload,
+)
 from roost.gateway.runtime_api import RuntimeApi
 
 _EXIT_SECONDS = 2.0  # between SIGTERM and SIGKILL
-_SOURCES = 2_000  # files of a code root that are watched for changes at most
+_DRAIN_SECONDS = 1.0  # for the last output of a process that has ended, if something still holds its pipe
+_LOOK_SECONDS = 0.5  # between two looks at an environment's sources
+_MAX_SOURCES = 2_000  # files of a code root that are watched for changes
+_MAX_FOLDERS = 2_000  # folders of a code root that are looked into for them
+_MAX_LINE_BYTES = 65_536  # a longer line of output is logged in pieces
+_LAUNCHER = Path(__file__).with_name("isolated_process.py")
 
 
 class IsolatedFunctions(PooledFunctions):
-    """Runs functions in processes."""
+    """Runs functions in processes of `python`, which must have awslambdaric.
+
+    `environment` is added to every function's variables. `time_scale` shortens Lambda's time limits, for tests.
+    """
 
     def __init__(
         self,
@@ -34,27 +59,29 @@ class IsolatedFunctions(PooledFunctions):
         super().__init__(service, max_environments=max_environments, time_scale=time_scale)
         self._added = environment or {}
         self._python = python
-        self.ending: set[asyncio.Task[None]] = set()
+        self.lives: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Check that the runtime client is there. Raises `DefinitionError` if it is not."""
         await super().start()
-        check = await asyncio.create_subprocess_exec(
-            self._python, "-c", "import awslambdaric", stderr=asyncio.subprocess.DEVNULL
-        )
+        try:
+            check = await asyncio.create_subprocess_exec(
+                self._python, "-c", "import awslambdaric", stderr=asyncio.subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise DefinitionError(f"--isolated cannot run {self._python}: {error.strerror}") from None
         if await check.wait():
             raise DefinitionError('--isolated needs AWS\'s runtime client: pip install "roost[isolated]"')
 
     def make_environment(self, function: Function) -> _Environment:
         """A new process."""
-        environ = variables(function, self.service, self._added)
-        return _Environment(self, function, environ, self._python)
+        return _Environment(self, function, variables(function, self.service, self._added), self._python)
 
     async def stop(self) -> None:
-        """Wait a little for what is running, then end every process."""
+        """Wait a little for what is running, then end every process and wait for its end."""
         await super().stop()
-        while self.ending:
-            await asyncio.wait(set(self.ending))
+        while self.lives:
+            await asyncio.wait(set(self.lives))
 
 
 class _Environment:
@@ -68,37 +95,76 @@ class _Environment:
         self._api = RuntimeApi(self, function_arn(function, pool.service))
         self._current: Invocation | None = None
         self._failure: Failed | None = None  # why the handler could not be imported
-        self._process: asyncio.subprocess.Process | None = None
+        self._has_polled = False
+        self._process: _Process | None = None
         self._retired = False
-        self._sources = _sources(function)
-        self._life = asyncio.create_task(self._live())
-        pool.ending.add(self._life)
-        self._life.add_done_callback(pool.ending.discard)
+        self._sources: dict[str, tuple[int, int]] = {}
+        self._look_again = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        life = asyncio.create_task(self._live())
+        pool.lives.add(life)
+        life.add_done_callback(pool.lives.discard)
+
+    @property
+    def ready(self) -> bool:
+        """Never known before a look at the sources: `began` is called whenever the runtime gets its event."""
+        return False
 
     def run(self, invocation: Invocation) -> None:
-        """Begin a call, as soon as the runtime asks for one."""
+        """Begin a call, as soon as the runtime asks for one, unless a source has changed."""
         self._current = invocation
-        self._api.give(invocation)
+        if not self._has_polled or time.monotonic() < self._look_again:
+            self._api.give(invocation)
+        else:
+            task = asyncio.create_task(self._look(invocation))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def outdated(self) -> bool:
-        """Whether a file under the code root has changed."""
-        return _sources(self._function) != self._sources
+    async def _look(self, invocation: Invocation) -> None:
+        """Give the event to this process or, after a change, to a new one."""
+        self._look_again = time.monotonic() + _LOOK_SECONDS
+        sources = await asyncio.to_thread(_sources, self._function)  # may take a while in a large folder
+        changed = next((name for name, stamp in sources.items() if self._sources.get(name) != stamp), None)
+        changed = changed or next(iter(self._sources.keys() - sources.keys()), None)
+        if self._current is not invocation or self._retired:
+            return  # it has ended otherwise
+        if changed is None:
+            self._api.give(invocation)
+        else:
+            log_reload(self._function, changed)
+            self._current = None
+            self._pool.not_run(self, invocation)
 
-    def retire(self) -> None:
-        """End the process."""
+    def retire(self, *, at_once: bool) -> None:
+        """End the process: Lambda kills what runs out of time; at the end of the gateway it is asked to end first."""
         self._retired = True
-        self._signal(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(_EXIT_SECONDS, self._signal, signal.SIGKILL)
+        self._current = None
+        if self._process is not None:
+            self._process.end(signal.SIGKILL if at_once else signal.SIGTERM)
+
+    def whereabouts(self) -> LogError | None:
+        """Another process's stack cannot be seen."""
+        return None
 
     # -- told by the Runtime API ------------------------------------------------------------------------------------
+
+    def polled(self) -> None:
+        """The handler has been imported."""
+        self._has_polled = True
+
+    def call_begins(self, invocation: Invocation) -> None:
+        """The runtime gets the event."""
+        self._pool.set_deadline(invocation)
+        self._pool.began(self, invocation)
 
     def call_ended(self, invocation: Invocation, outcome: Outcome) -> None:
         """The runtime answered."""
         self._current = None
-        if isinstance(outcome, Failed):
-            self._log(invocation, outcome)
-        too_large = isinstance(outcome, Failed) and outcome.type == "Function.ResponseSizeTooLarge"
-        self._pool.ended(self, invocation, outcome, reusable=not too_large)  # refused answers end the client
+        too_large = False
+        if isinstance(outcome, Failed) and not invocation.ended:
+            log_failure(invocation, outcome)
+            too_large = outcome.type == "Function.ResponseSizeTooLarge"
+        self._pool.ended(self, invocation, outcome, reusable=not too_large)  # at a refusal the client exits
 
     def init_failed(self, failed: Failed) -> None:
         """The handler cannot be imported; the process is about to exit, and its exit ends the call."""
@@ -107,86 +173,134 @@ class _Environment:
     # -- the process ------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Start the process, pass its output to the log, and notice its end."""
+        """Start the process, and notice its end."""
         try:
-            port = await self._api.start()
-            self._process = process = await asyncio.create_subprocess_exec(
-                self._python,
-                "-m",
-                "awslambdaric",
-                self._function.handler,
-                cwd=self._function.code_root,
-                env=self._environ | self._runtime(port),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
-            if self._retired:
-                self._signal(signal.SIGKILL)
-            await self._pass_on_output(process)
-            self._exited(await process.wait())
+            self._sources = await asyncio.to_thread(_sources, self._function)
+            self._look_again = time.monotonic() + _LOOK_SECONDS
+            address = await self._api.start()
+            if not self._retired:
+                await self._run_process(address)
         except OSError as error:
             self._failure = Failed("Runtime.InvalidEntrypoint", str(error))
             self._exited(1)
         finally:
             self._api.stop()
 
-    def _runtime(self, port: int) -> dict[str, str]:
+    async def _run_process(self, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        program = [str(self._python), "-c", _LAUNCHER.read_text(), str(os.getpid()), self._function.handler]
+        _, process = await loop.subprocess_exec(
+            lambda: _Process(self._say),
+            *program,
+            cwd=self._function.code_root,
+            env=self._environ | self._runtime(address),
+            stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,  # the launcher says why
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._process = process
+        if self._retired:
+            process.end(signal.SIGKILL)
+        self._exited(await process.ended)
+
+    def _runtime(self, address: str) -> dict[str, str]:
         paths = [str(path) for path in import_paths(self._function)]
         paths += [path for path in self._environ.get("PYTHONPATH", "").split(os.pathsep) if path]
         return {
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+            "AWS_LAMBDA_RUNTIME_API": address,
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    async def _pass_on_output(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:  # a line over the reader's limit: it goes on after it
-                continue
-            if not line:
-                return
-            text = line.decode("utf-8", "replace").rstrip()
-            if text:
-                log.info("%s", text, extra={"fields": {"function": self._function.key}})
+    def _say(self, line: str) -> None:
+        """Log a line of the function's output."""
+        fields = {"function": self._function.key}
+        if self._current is not None:
+            fields["request_id"] = self._current.request_id
+        log.info("%s", line, extra={"fields": fields})
 
     def _exited(self, status: int) -> None:
         invocation, self._current = self._current, None
-        if invocation is None:
+        if invocation is None or invocation.ended:
             self._pool.gone(self, self._function)
-            return
-        how = f"exit status {status}" if status >= 0 else f"signal: {signal.Signals(-status).name}"
-        message = f"RequestId: {invocation.request_id} Error: Runtime exited with error: {how}"
-        outcome = self._failure or Failed("Runtime.ExitError", message)
-        if not invocation.ended:
-            self._log(invocation, outcome)
-        self._pool.ended(self, invocation, outcome, reusable=False)
+        elif self._has_polled and not self._api.gave(invocation):
+            self._pool.not_run(self, invocation)  # it was dead already
+        else:
+            outcome = self._failure or exited(invocation.request_id, status)
+            log_failure(invocation, outcome)
+            self._pool.ended(self, invocation, outcome, reusable=False)
 
-    def _signal(self, number: signal.Signals) -> None:
-        process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, number)
 
-    def _log(self, invocation: Invocation, outcome: Failed | Returned | Outcome) -> None:
-        assert isinstance(outcome, Failed)
-        fields = {"function": self._function.key, "request": invocation.request_id}
-        log.error("%s: %s", outcome.type, outcome.message, extra={"fields": fields})
+class _Process(asyncio.SubprocessProtocol):
+    """A process and its group: its output line by line, and its end."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.SubprocessTransport
+        self._rest = b""
+        self._has_exited = False
+        self.ended: asyncio.Future[int] = self._loop.create_future()  #: its status; negative for a signal
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It has started."""
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's has the methods, not the base class
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """It has written. AWS's client ends the lines of a traceback with a carriage return."""
+        *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            self._pass_on(line)
+        if len(self._rest) > _MAX_LINE_BYTES:
+            self._pass_on(self._rest)
+            self._rest = b""
+
+    def _pass_on(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").replace("\xa0", " ").rstrip()  # AWS's client indents with such spaces
+        if text:
+            self._say(text)
+
+    def process_exited(self) -> None:
+        """It has ended. What it started must not outlive it, nor keep its output open."""
+        self._has_exited = True
+        self._kill_group(signal.SIGKILL)
+        self._loop.call_later(_DRAIN_SECONDS, self._transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended, and its output, too."""
+        self._pass_on(self._rest)
+        if not self.ended.done():
+            self.ended.set_result(self._transport.get_returncode() or 0)
+
+    def end(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group, and kill it a little later."""
+        if not self._has_exited:
+            self._kill_group(number)
+            self._loop.call_later(_EXIT_SECONDS, self._kill_if_there)
+
+    def _kill_if_there(self) -> None:
+        if not self._has_exited:
+            self._kill_group(signal.SIGKILL)
+
+    def _kill_group(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody of it is left
+            os.killpg(self._transport.get_pid(), number)
 
 
 def _sources(function: Function) -> dict[str, tuple[int, int]]:
     """The Python files of the code root and their stamps; hidden folders and installed packages are passed over."""
     stamps: dict[str, tuple[int, int]] = {}
-    for folder, folders, files in os.walk(function.code_root):
-        folders[:] = [name for name in folders if not name.startswith((".", "node_modules", "site-packages", "__"))]
+    for count, (folder, folders, files) in enumerate(os.walk(function.code_root)):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith((".", "node_modules", "site-packages", "__"))
+        )
         for name in files:
-            if name.endswith(".py") and len(stamps) < _SOURCES:
-                with contextlib.suppress(OSError):
+            if name.endswith(".py"):
+                with contextlib.suppress(OSError):  # gone since
                     status = (Path(folder) / name).stat()
                     stamps[str(Path(folder) / name)] = (status.st_mtime_ns, status.st_size)
+        if len(stamps) > _MAX_SOURCES or count > _MAX_FOLDERS:
+            break
     return stamps

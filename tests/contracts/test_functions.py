@@ -251,7 +251,7 @@ def test_a_failure_is_logged_with_its_request_and_its_lines(
     make().call("raising")
     record = next(r for r in caplog.records if r.levelno == logging.ERROR)
     assert record.fields["function"] == "raising"  # type: ignore[attr-defined]  # set by extra=
-    assert len(record.fields["request"]) == 36  # type: ignore[attr-defined]
+    assert len(record.fields["request_id"]) == 36  # type: ignore[attr-defined]
     assert "a reason for the log" in record.getMessage()
     assert "app.py" in caplog.text or kind is IsolatedFunctions
 

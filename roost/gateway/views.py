@@ -1,0 +1,186 @@
+"""What functions in this process see of it: each its own `os.environ`, imports, exit and log, in its own threads.
+
+`install` replaces a few parts of the process, once, by ones that first ask in whose thread they are. In a thread that
+belongs to no environment they do what they always did. Threads that a function starts belong to its environment.
+
+What stays the process's in a function's thread: `os.environb`, the working directory, the time zone, `os.system`, and
+signals, which Python gives to the main thread only. `os.abort`, a crash in C and a signal to the own process end the
+gateway. Functions that need more run with `--isolated`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextvars
+import importlib
+import importlib.util
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from roost.gateway.own_modules import OwnModules
+
+
+class View:
+    """One environment's own part of the process."""
+
+    def __init__(self, environ: dict[str, str], modules: OwnModules, directory: Path) -> None:
+        self.environ = environ
+        self.modules = modules
+        self.directory = directory  #: where its subprocesses start
+        self.request_id = ""  #: of the call that it runs now
+
+
+#: The view of this thread, or None in the gateway's own threads.
+current: contextvars.ContextVar[View | None] = contextvars.ContextVar("roost_view", default=None)
+
+
+class Exited(SystemExit):
+    """A function called `os._exit`, which on Lambda ends its process. A bare `except:` in the function can stop it."""
+
+
+class _Environ(MutableMapping[str, str]):
+    """`os.environ`."""
+
+    def __init__(self, process: MutableMapping[str, str]) -> None:
+        self._process = process
+
+    def _target(self) -> MutableMapping[str, str]:
+        view = current.get()
+        return self._process if view is None else view.environ
+
+    def __getitem__(self, name: str) -> str:
+        return self._target()[name]
+
+    def __setitem__(self, name: str, value: str) -> None:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"str expected, not {type(value if isinstance(name, str) else name).__name__}")
+        self._target()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._target()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._target()))
+
+    def __len__(self) -> int:
+        return len(self._target())
+
+    def __repr__(self) -> str:
+        return f"environ({dict(self)!r})"
+
+    def __or__(self, other: Mapping[str, str]) -> dict[str, str]:
+        return {**self, **other}
+
+    def __ror__(self, other: Mapping[str, str]) -> dict[str, str]:
+        return {**other, **self}
+
+    def __ior__(self, other: Mapping[str, str]) -> _Environ:
+        self.update(other)
+        return self
+
+    def copy(self) -> dict[str, str]:
+        """A plain dict of it."""
+        return dict(self)
+
+
+class _LogHandler(logging.Handler):
+    """What the root logger has on Lambda: a line for standard output, with the request's id.
+
+    Elsewhere it does what Python does for a root logger without handlers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s"
+        formatter = logging.Formatter(line, "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Print a function's record."""
+        view, last = current.get(), logging.lastResort
+        if view is not None:
+            record.aws_request_id = view.request_id
+            sys.stdout.write(self.format(record) + "\n")
+        elif last is not None and record.levelno >= last.level and logging.getLogger().handlers == [self]:
+            last.handle(record)
+        return True
+
+
+_installed = False
+
+
+def install() -> None:
+    """Replace what must know in whose thread it is; once per process, for good."""
+    global _installed
+    if not _installed:
+        _installed = True
+        os.environ = _Environ(os.environ)  # type: ignore[assignment]  # noqa: B003  a view of it, no other environment
+        logging.getLogger().addHandler(_LogHandler())
+        _install_imports()
+        _install_exit()
+        _install_threads()
+        _install_subprocesses()
+
+
+def _install_imports() -> None:
+    process_import, process_import_module = builtins.__import__, importlib.import_module
+
+    def importing(name: str, *arguments: Any, **named: Any) -> types.ModuleType:
+        view = current.get()
+        return (process_import if view is None else view.modules.import_)(name, *arguments, **named)
+
+    def importing_module(name: str, package: str | None = None) -> types.ModuleType:
+        view = current.get()
+        if view is None:
+            return process_import_module(name, package)
+        return view.modules.import_module(importlib.util.resolve_name(name, package))
+
+    builtins.__import__ = importing
+    importlib.import_module = importing_module
+
+
+def _install_exit() -> None:
+    process_exit = os._exit
+
+    def exiting(status: int) -> Any:
+        if current.get() is None:
+            process_exit(status)
+        raise Exited(status)
+
+    os._exit = exiting
+
+
+def _install_threads() -> None:
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if current.get() is not None:
+            context, work = contextvars.copy_context(), thread.run
+            thread.run = lambda: context.run(work)  # type: ignore[method-assign]  # its own context would be empty
+        start(thread)
+
+    threading.Thread.start = starting  # type: ignore[method-assign, assignment]  # every way of starting a thread ends here
+
+
+def _install_subprocesses() -> None:
+    begin = subprocess.Popen.__init__
+
+    def beginning(process: Any, *arguments: Any, **named: Any) -> None:
+        view = current.get()
+        if view is not None:
+            if len(arguments) < 11 and named.get("env") is None:
+                named["env"] = dict(view.environ)
+            if len(arguments) < 10 and named.get("cwd") is None:
+                named["cwd"] = view.directory
+        begin(process, *arguments, **named)
+
+    subprocess.Popen.__init__ = beginning  # type: ignore[method-assign, assignment]  # subclasses call it, too
