@@ -15,6 +15,7 @@ that only Tasks touch; a `threading.Lock` must never be held across a wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -29,8 +30,15 @@ class Hub:
         self.loop = loop
 
     def run(self, function: Callable[[], None]) -> None:
-        """Run `function` as a Task, now, up to its first wait. Call on the loop's thread; `function` must not raise."""
-        Task(self, function).switch()
+        """Run `function` as a Task, now, up to its first wait; called from inside a Task, in the loop's next turn.
+
+        Call on the loop's thread; `function` must not raise.
+        """
+        if isinstance(getcurrent(), Task):
+            # Begun here it would give the thread back to that Task when it waits, which would go on unanswered.
+            self.loop.call_soon(self.run, function)
+        else:
+            Task(self, function).switch()
 
 
 class Task(greenlet):
@@ -44,11 +52,12 @@ class Task(greenlet):
 class Wait:
     """One caller waiting for another thread to finish something. Make it where the wait will be, then `wait`."""
 
-    __slots__ = ("_lock", "task")
+    __slots__ = ("_done", "_lock", "_waiting", "task")
 
     def __init__(self) -> None:
         current = getcurrent()
         self.task = current if isinstance(current, Task) else None
+        self._done = self._waiting = False  # of a Task; both change on its loop's thread only
         self._lock = None
         if self.task is None:
             self._lock = threading.Lock()
@@ -58,35 +67,45 @@ class Wait:
         """Return once `finish` was called with this, before or after."""
         if self._lock is not None:
             self._lock.acquire()
-        else:
+            return
+        self._waiting = True
+        while not self._done:  # whatever else wakes the Task is not the answer
             _leave()
+        self._waiting = False
 
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
 
+    def _go_on(self) -> None:
+        self._done = True
+        if self._waiting and self.task is not None:
+            self.task.switch()
+
 
 def finish(waits: Iterable[Wait]) -> None:
     """Let these callers go on, Tasks in this order and within one turn of their loop.
 
-    Call from any thread, once for each.
+    Call from any thread, once for each. Tasks whose loop is closed never go on, and keep nobody else from it.
     """
-    tasks: dict[Hub, list[Task]] = {}
+    tasks: dict[Hub, list[Wait]] = {}
     for wait in waits:
         if wait.task is None:
             wait._release()
         else:
-            tasks.setdefault(wait.task.hub, []).append(wait.task)
+            tasks.setdefault(wait.task.hub, []).append(wait)
     for hub, ready in tasks.items():
-        hub.loop.call_soon_threadsafe(_continue, ready)
+        with contextlib.suppress(RuntimeError):  # "Event loop is closed", between any check for it and the call
+            hub.loop.call_soon_threadsafe(_continue, hub, ready)
 
 
 def sleep(seconds: float) -> None:
     """Let `seconds` pass: of the calling Task only, or of the calling thread."""
     current = getcurrent()
     if isinstance(current, Task):
-        current.hub.loop.call_later(seconds, current.switch)
-        _leave()
+        wait = Wait()
+        current.hub.loop.call_later(seconds, wait._go_on)
+        wait.wait()
     else:
         time.sleep(seconds)
 
@@ -98,6 +117,10 @@ def _leave() -> None:
     parent.switch()
 
 
-def _continue(tasks: list[Task]) -> None:
-    for task in tasks:
-        task.switch()
+def _continue(hub: Hub, waits: list[Wait]) -> None:
+    for index, wait in enumerate(waits):
+        try:
+            wait._go_on()
+        except BaseException:  # for the loop to report; those behind it wait for no fault of theirs
+            hub.loop.call_soon(_continue, hub, waits[index + 1 :])
+            raise

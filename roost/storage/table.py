@@ -7,7 +7,8 @@ An engine keeps items under (PK, SK) and knows nothing of chat. Four rules hold 
   Only `query_index` may lag.
 * **Durable answers.** A write that returned survives a crash of the process and of the machine. A write that raised
   one of the errors below changed nothing, except `StoreUnavailable`, after which it may or may not have happened.
-* **All or nothing.** `transact` applies all its operations or none, and nobody sees a part of them.
+* **All or nothing.** `transact` applies all its operations or none, and no condition ever sees a part of them. A read
+  of several items may: on DynamoDB a transaction becomes visible item by item.
 * **Expiry.** An item whose `x` (epoch seconds) is not in the future is absent from every read and every condition, at
   once; the store removes it for good some time later.
 
@@ -93,7 +94,8 @@ class Update:
     """Change some attributes of an item that exists; without it the update fails as an `Exists` condition does.
 
     `set` writes attributes, `add` adds to numbers (an absent one counts as 0), `remove` drops attributes. No attribute
-    may be named twice, nor be part of the primary key.
+    may be named twice, nor be part of the primary key. A sum past 64 bits is `InvalidItem` where the engine counts
+    itself; DynamoDB's own numbers go further.
     """
 
     key: Key
@@ -198,7 +200,8 @@ class StoreUnavailable(TableError):
 
 # -- the port -------------------------------------------------------------------------------------------------------
 
-#: Told of committed writes: each key with the item that stands there now, None where it is gone.
+#: Told of committed writes: each key with the item that stands there now, None where it is gone. The items belong to
+#: others as well: a watcher reads them and leaves them as they are. It must be quick, since writers wait for it.
 Watcher = Callable[[Sequence[tuple[Key, Item | None]]], None]
 
 
@@ -260,80 +263,106 @@ class Table(Protocol):
 
 
 _MAX_INT = 1 << 63
+_MAX_KEY_BYTES = {"PK": MAX_PK_BYTES, "SK": MAX_SK_BYTES, "G1PK": MAX_PK_BYTES, "G1SK": MAX_SK_BYTES}
 
 
 def item_size(item: Mapping[str, Value]) -> int:
     """The bytes that DynamoDB counts for an item: UTF-8 of names and text, numbers by digits, 3 + 1 per element of
     lists and maps. Source: Amazon DynamoDB developer guide, "Item sizes and formats".
 
-    Raises `InvalidItem` for a value that no engine can hold. This runs for every write, hence the short cut for the
-    commonest values.
+    Raises `InvalidItem` for a name or a value that no engine can hold.
     """
-    size = 0
-    for name, value in item.items():
-        size += len(name) if name.isascii() else len(_utf8(name))
-        size += len(value) if type(value) is str and value.isascii() else _value_size(value, 0)
-    return size
+    return sum(_name_size(name) + _value_size(value, 0) for name, value in item.items())
 
 
 def _value_size(value: Value, depth: int) -> int:
-    if isinstance(value, str):
-        return len(_utf8(value))
-    if value is None or isinstance(value, bool):
+    kind = type(value)  # exactly one of these: a subclass would come back as something else
+    if kind is str:
+        return _text_size(value)  # type: ignore[arg-type]  # a str by now
+    if value is None or kind is bool:
         return 1
-    if isinstance(value, int):
-        if not -_MAX_INT <= value < _MAX_INT:
-            raise InvalidItem("a number has at most 64 bits")
-        return len(str(abs(value)).rstrip("0")) // 2 + 2 + (value < 0)
-    if isinstance(value, bytes):
+    if kind is int:
+        return _number_size(value)  # type: ignore[arg-type]  # an int by now
+    if isinstance(value, bytes) and kind is bytes:
         return len(value)
     if depth == MAX_NESTING:
         raise InvalidItem("a value is nested too deeply")
-    if isinstance(value, list):
+    if isinstance(value, list) and kind is list:
         return 3 + sum(1 + _value_size(element, depth + 1) for element in value)
-    if isinstance(value, dict):
-        return 3 + sum(1 + len(_name(name)) + _value_size(element, depth + 1) for name, element in value.items())
-    raise InvalidItem(f"a value cannot be a {type(value).__name__}")
+    if isinstance(value, dict) and kind is dict:
+        return 3 + sum(1 + _name_size(name) + _value_size(element, depth + 1) for name, element in value.items())
+    raise InvalidItem(f"a value cannot be a {kind.__name__}")
+
+
+def _text_size(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidItem("text cannot hold lone surrogates") from None
+
+
+def _number_size(number: int) -> int:
+    check_number(number)
+    return len(str(abs(number)).rstrip("0")) // 2 + 2 + (number < 0)
+
+
+def _name_size(name: str) -> int:
+    if type(name) is not str or not name:
+        raise InvalidItem("an attribute's name is non-empty text")
+    return _text_size(name)
+
+
+def check_number(number: int) -> None:
+    """Raise `InvalidItem` unless this is a whole number that every engine holds exactly."""
+    if type(number) is not int:
+        raise InvalidItem("a number is an int")
+    if not -_MAX_INT <= number < _MAX_INT:
+        raise InvalidItem("a number has at most 64 bits")
 
 
 _SURELY_SMALL = 100 * 1024  # encoded bytes; DynamoDB's count of them is never four times as much
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def _flat_size(item: Mapping[str, Value]) -> int | None:
-    """About the size of a flat item that is surely small, or None: then it has to be looked at value by value.
+def _flat_size(attributes: Mapping[str, Value]) -> int | None:
+    """About the size of what is flat and surely small, or None: then it has to be looked at value by value.
 
-    Nearly every item is one, and this runs for every write: the types are looked at here, the text in C.
+    Nearly every item is so, and this runs for every write: the types are looked at here, the text in C.
     """
-    for value in item.values():
+    for name, value in attributes.items():
         kind = type(value)
+        if type(name) is not str or not name:
+            return None
         if kind is str or kind is bool or value is None:
             continue
         if kind is not int or not -_MAX_INT <= value < _MAX_INT:  # type: ignore[operator]  # an int by now
             return None
     try:
-        size = len(_encode(item))
+        size = len(_encode(attributes))
     except UnicodeEncodeError:
         return None
     return size if size < _SURELY_SMALL else None
 
 
+def _checked_size(attributes: Mapping[str, Value]) -> int:
+    """The size of some attributes, or about that where it is small. Raises `InvalidItem`."""
+    size = _flat_size(attributes)
+    if size is None:
+        size = item_size(attributes)
+    if "x" in attributes and type(attributes["x"]) is not int:
+        raise InvalidItem("x is a whole number of seconds since the epoch")
+    for name in ("G1PK", "G1SK"):
+        if name in attributes:
+            _check_key_text(name, attributes[name])
+    return size
+
+
 def check_item(item: Mapping[str, Value]) -> int:
     """The item's size, or about that where it is small. Raises `InvalidItem` unless every engine can hold this item."""
     check_key(key_of(item))
-    for name in ("G1PK", "G1SK"):
-        if name in item and (not isinstance(item[name], str) or not item[name]):
-            raise InvalidItem(f"{name} is non-empty text")
-    if type(item.get("x", 0)) is not int:
-        raise InvalidItem("x is a whole number of seconds since the epoch")
-    if "" in item:
-        raise InvalidItem("an attribute's name is non-empty text")
-    size = _flat_size(item)
-    if size is not None:
-        return size
-    if not all(isinstance(name, str) for name in item):
-        raise InvalidItem("an attribute's name is non-empty text")
-    size = item_size(item)
+    size = _checked_size(item)
     if size > MAX_ITEM_BYTES:
         raise InvalidItem("an item has at most 400 KB")
     return size
@@ -344,42 +373,53 @@ def check_key(key: Key) -> None:
     pk, sk = key
     if type(pk) is str and type(sk) is str and 0 < len(pk) < 256 and 0 < len(sk) < 256 and (pk + sk).isascii():
         return
-    for name, value, limit in (("PK", pk, MAX_PK_BYTES), ("SK", sk, MAX_SK_BYTES)):
-        if not isinstance(value, str) or not value:
-            raise InvalidItem(f"{name} is non-empty text")
-        if len(_utf8(value)) > limit:
-            raise InvalidItem(f"{name} has at most {limit} bytes")
+    _check_key_text("PK", pk)
+    _check_key_text("SK", sk)
 
 
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise InvalidItem("text cannot hold lone surrogates") from None
+def _check_key_text(name: str, value: Value) -> None:
+    if type(value) is not str or not value:
+        raise InvalidItem(f"{name} is non-empty text")
+    if _text_size(value) > _MAX_KEY_BYTES[name]:
+        raise InvalidItem(f"{name} has at most {_MAX_KEY_BYTES[name]} bytes")
 
 
-def _name(name: str) -> bytes:
-    if not isinstance(name, str) or not name:
-        raise InvalidItem("a name is non-empty text")
-    return _utf8(name)
+def check_condition(condition: Condition | None) -> None:
+    """Raise `InvalidItem` unless this condition could hold for some item."""
+    if condition is None or isinstance(condition, Missing | Exists):
+        return
+    if isinstance(condition, Equals):
+        if _flat_size(condition.values) is None:
+            item_size(condition.values)
+    elif isinstance(condition, Below):
+        _name_size(condition.attribute)
+        if type(condition.value) is str:
+            _text_size(condition.value)
+        else:
+            check_number(condition.value)  # type: ignore[arg-type]  # whatever it is, it says so
+    else:
+        raise InvalidItem(f"a condition cannot be a {type(condition).__name__}")
 
 
 def check_update(update: Update) -> None:
     """Raise `InvalidItem` unless this update makes sense."""
     check_key(update.key)
     names = [*update.set, *update.add, *update.remove]
+    for name in names:
+        _name_size(name)
     if len(names) != len(set(names)):
         raise InvalidItem("an update names each attribute once")
-    if {"PK", "SK"} & set(names):
+    if "PK" in names or "SK" in names:
         raise InvalidItem("an update cannot change the key")
     if isinstance(update.condition, Missing):
         raise InvalidItem("an update needs an item that exists")
-    if not all(names):
-        raise InvalidItem("an attribute's name is non-empty text")
-    if _flat_size(update.set) is None:
-        item_size(update.set)
-    if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in update.add.values()):
-        raise InvalidItem("only numbers can be added")
+    check_condition(update.condition)
+    if _checked_size(update.set) > MAX_ITEM_BYTES:
+        raise InvalidItem("an item has at most 400 KB")
+    for name, amount in update.add.items():
+        check_number(amount)
+        if name in ("G1PK", "G1SK"):
+            raise InvalidItem(f"{name} is text, to which nothing can be added")
 
 
 def check_operations(operations: Sequence[Operation]) -> None:
@@ -391,9 +431,14 @@ def check_operations(operations: Sequence[Operation]) -> None:
     for operation in operations:
         if isinstance(operation, Put):
             size += check_item(operation.item)
+            check_condition(operation.condition)
             keys.add(key_of(operation.item))
+        elif isinstance(operation, Update):
+            check_update(operation)
+            keys.add(operation.key)
         else:
-            check_update(operation) if isinstance(operation, Update) else check_key(operation.key)
+            check_key(operation.key)
+            check_condition(operation.condition)
             keys.add(operation.key)
     if len(keys) != len(operations):
         raise InvalidItem("a transaction names each item once")
@@ -403,14 +448,24 @@ def check_operations(operations: Sequence[Operation]) -> None:
 
 def check_limit(limit: int) -> None:
     """Raise `InvalidItem` unless this can be a page's limit."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE_ITEMS:
+    if type(limit) is not int or not 1 <= limit <= MAX_PAGE_ITEMS:
         raise InvalidItem(f"limit is 1 to {MAX_PAGE_ITEMS}")
 
 
+def check_partition(pk: str) -> None:
+    """Raise `InvalidItem` unless this can be the partition that a query names, of the table or of the index."""
+    _check_key_text("PK", pk)
+
+
 def check_range(prefix: str, low: str | None, high: str | None) -> None:
-    """Raise `InvalidItem` where a prefix and bounds are given together."""
+    """Raise `InvalidItem` where a prefix and bounds are given together, or one of them is nothing a key could be."""
     if prefix and (low is not None or high is not None):
         raise InvalidItem("a query takes a prefix or bounds, not both")
+    if low == "" or high == "":
+        raise InvalidItem("a bound is non-empty text; None leaves the range open")
+    for text in (prefix, low, high):
+        if text:
+            _check_key_text("SK", text)
 
 
 def page_of(rows: Iterable[tuple[str, Item | None]], limit: int) -> Page:
