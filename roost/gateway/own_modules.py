@@ -11,7 +11,8 @@ For whoever edits this:
 - No lock is held while a function's code runs, except one for the module that is being imported. A module that hangs on
   import hangs its own environment, and nothing else.
 - `sys.modules` also shows the modules of the environment that ran last: pickle, dataclasses and typing look there for
-  the module of a class. It is a courtesy, and never the source of an import from the function's own code.
+  the module of a class. It is a courtesy, and never the source of an import from the function's own code. So a module
+  that puts another object there in its own place is imported as it is, unlike on Lambda.
 - Where a name stands both in the code root and outside, the code root wins for the function's own code, and the outside
   for everybody else. What AWS's runtime client has imported before any handler cannot be replaced, as on Lambda.
 """
@@ -189,14 +190,6 @@ class OwnModules:
             raise
         finally:
             self._unfinished.discard(name)
-        return self._replaced(name, module)
-
-    def _replaced(self, name: str, module: types.ModuleType) -> types.ModuleType:
-        """What a module has put into `sys.modules` in its own place, or the module."""
-        found = sys.modules.get(name)
-        if found is not None and self._standing.get(name) is module and found is not module:
-            self.modules[name] = module = found
-            self._standing[name] = found
         return module
 
     # -- in sys.modules ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Emulator.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ from roost.gateway.functions import MAX_PAYLOAD_BYTES, Failed, Invocation, Outco
 from roost.gateway.http import Exchange, HttpConnection, Response, json_response
 
 _PREFIX = "/2018-06-01/runtime/"
+_ANSWER = re.compile(r"invocation/[^/]+/(response|error)")
 _HEAD_BYTES = 2 * 1024 * 1024  # the client puts a stack trace for X-Ray into a header
 
 
@@ -103,8 +105,8 @@ class RuntimeApi:
         elif request.method == "POST" and action == "init/error":
             self._host.init_failed(_failed(request.body))
             exchange.respond(_ACCEPTED)
-        elif request.method == "POST" and action.endswith(("/response", "/error")):
-            self._answer(exchange, *action.removeprefix("invocation/").rpartition("/")[::2])
+        elif request.method == "POST" and _ANSWER.fullmatch(action):
+            self._answer(exchange, *action.split("/")[1:])
         else:
             exchange.respond(_refusal(404, "InvalidRequest", "no such runtime call"))
 

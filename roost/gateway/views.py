@@ -107,8 +107,8 @@ class _LogHandler(logging.Handler):
     def handle(self, record: logging.LogRecord) -> bool:
         """Print a function's record."""
         view, last = current.get(), logging.lastResort
-        if view is not None:
-            record.aws_request_id = view.request_id
+        if view is not None and record.name != "roost.gateway.functions":  # what the gateway says about the function
+            record.__dict__["aws_request_id"] = view.request_id
             sys.stdout.write(self.format(record) + "\n")
         elif last is not None and record.levelno >= last.level and logging.getLogger().handlers == [self]:
             last.handle(record)

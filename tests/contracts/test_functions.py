@@ -4,128 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
-from roost.gateway.definition import Function, Service
-from roost.gateway.functions import Failed, IntegrationTimeout, Outcome, PooledFunctions, Returned
+from roost.gateway.functions import Failed, IntegrationTimeout, Outcome, Returned
 from roost.gateway.in_process import InProcessFunctions
 from roost.gateway.isolated import IsolatedFunctions
+from tests.gateway.runners import Runner, app
 
-APP = """
-import json, os, sys, time, threading
-import helper
+Make = Callable[..., Runner]
 
-count = 0
-
-def echo(event, context):
-    return event
-
-def counting(event, context):
-    global count
-    count += 1
-    return [count, helper.loaded_by]
-
-def about(event, context):
-    c = context
-    return {
-        "request": c.aws_request_id, "name": c.function_name, "version": c.function_version,
-        "memory": c.memory_limit_in_mb, "arn": c.invoked_function_arn, "group": c.log_group_name,
-        "left": c.get_remaining_time_in_millis(), "identity": c.identity.cognito_identity_id if c.identity else None,
-    }
-
-def environment(event, context):
-    seen = []
-    thread = threading.Thread(target=lambda: seen.append(os.environ.get("GREETING")))
-    thread.start(); thread.join()
-    os.environ["MINE"] = "1"
-    return {"all": dict(os.environ), "get": os.getenv("GREETING"), "thread": seen[0]}
-
-def raising(event, context):
-    raise ValueError("a reason for the log")
-
-def unhelpful(event, context):
-    class Odd(Exception):
-        def __str__(self): raise RuntimeError
-    raise Odd()
-
-def sleeping(event, context):
-    time.sleep(event["seconds"])
-    return "slept"
-
-def spinning(event, context):
-    while True:
-        pass
-
-def exiting(event, context):
-    sys.exit(3)
-
-def vanishing(event, context):
-    os._exit(4)
-
-def recursing(event, context):
-    return recursing(event, context)
-
-def returning(event, context):
-    return {"set": {1}, "none": None, "tuple": (1, "ä", 2.5), "large": "x" * 7_000_000}[event["what"]]
-
-def lazily(event, context):
-    import helper as again
-    return again is helper
-
-async def later(event, context):
-    import asyncio
-    await asyncio.sleep(0.01)
-    return "later"
-
-not_callable = 3
-"""
-
-
-class Runner:
-    """A runner on a loop of its own, called from the test as if it were synchronous."""
-
-    def __init__(self, root: Path, kind: type[Any], timeout: float = 10.0, environments: int = 3) -> None:
-        names = ["echo", "counting", "about", "environment", "raising", "unhelpful", "sleeping", "spinning", "exiting"]
-        names += ["vanishing", "recursing", "returning", "lazily", "later", "not_callable", "missing"]
-        self.root = root
-        functions = {name: self.function(name, f"app.{name}", timeout) for name in names}
-        functions["nowhere"] = self.function("nowhere", "no_such_module.handler", timeout)
-        functions["broken"] = self.function("broken", "broken.handler", timeout)
-        functions["malformed"] = self.function("malformed", "handler", timeout)
-        functions["nested"] = self.function("nested", "folder/inner.handler", timeout)
-        service = Service("s", "dev", "eu-west-1", "123456789012", functions, None, None)
-        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self.functions: PooledFunctions = kind(service, environment={"ADDED": "yes"}, max_environments=environments)
-        self._runner.run(self.functions.start())
-
-    def function(self, name: str, handler: str, timeout: float) -> Function:
-        environment = {"GREETING": "hello"}
-        return Function(name, f"s-dev-{name}", handler, self.root, timeout=timeout, memory=512, environment=environment)
-
-    def call(self, name: str, event: Any = None, **options: float) -> Outcome:
-        return self.together([(name, event)], **options)[0]
-
-    def together(self, calls: list[tuple[str, Any]], **options: float) -> list[Outcome]:
-        """All calls at once; their outcomes in the order of the calls."""
-
-        async def run() -> list[Outcome]:
-            loop = asyncio.get_running_loop()
-            futures = [loop.create_future() for _ in calls]
-            for (name, event), future in zip(calls, futures, strict=True):
-                self.functions.invoke(name, event or {}, future.set_result, **options)
-            return await asyncio.wait_for(asyncio.gather(*futures), 30)
-
-        return self._runner.run(run())
-
-    def close(self) -> None:
-        self._runner.run(self.functions.stop())
-        self._runner.close()
+ATTRIBUTES = [
+    "aws_request_id",
+    "client_context",
+    "function_name",
+    "function_version",
+    "get_remaining_time_in_millis",
+    "identity",
+    "invoked_function_arn",
+    "log",
+    "log_group_name",
+    "log_stream_name",
+    "memory_limit_in_mb",
+    "tenant_id",
+    "w3c",
+]
 
 
 @pytest.fixture(params=[InProcessFunctions, IsolatedFunctions], ids=["in process", "isolated"])
@@ -136,20 +44,15 @@ def kind(request: pytest.FixtureRequest) -> type[Any]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "app.py").write_text(APP)
-    (tmp_path / "helper.py").write_text("import threading\nloaded_by = id(threading.current_thread())\n")
-    (tmp_path / "broken.py").write_text("def handler(event, context:\n")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "inner.py").write_text("def handler(event, context):\n    return 'inner'\n")
-    return tmp_path
+    return app(tmp_path)
 
 
 @pytest.fixture
-def make(root: Path, kind: type[Any]) -> Iterator[Callable[..., Runner]]:
+def make(root: Path, kind: type[Any]) -> Iterator[Make]:
     made: list[Runner] = []
 
-    def runner(**options: Any) -> Runner:
-        made.append(Runner(root, kind, **options))
+    def runner(*keys: str, **options: Any) -> Runner:
+        made.append(Runner(kind, root, *keys, **options))
         return made[-1]
 
     yield runner
@@ -157,157 +60,66 @@ def make(root: Path, kind: type[Any]) -> Iterator[Callable[..., Runner]]:
         each.close()
 
 
-def test_a_handler_gets_the_event_and_its_return_value_goes_back(make: Callable[..., Runner]) -> None:
-    runner = make()
-    event = {"text": "grüße \U0001f600", "list": [1, None, True], "nested": {"a": 1.5}}
-    assert runner.call("echo", event) == Returned(event)
-    assert runner.call("nested") == Returned("inner")
+@pytest.fixture(autouse=True)
+def logs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(logging.getLogger("roost"), "propagate", True)
+    caplog.set_level(logging.INFO, "roost")
 
 
-def test_globals_live_in_one_environment_and_only_there(make: Callable[..., Runner]) -> None:
-    runner = make()
-    first = runner.call("counting")
-    assert isinstance(first, Returned)
-    assert first.payload[0] == 1
-    assert runner.call("counting") == Returned([2, first.payload[1]])
-    runner.call("echo")
-    assert runner.call("counting") == Returned([3, first.payload[1]])
+# -- events and answers ----------------------------------------------------------------------------------------------
 
 
-def test_calls_at_once_run_in_environments_of_their_own_and_more_than_the_limit_wait(
-    make: Callable[..., Runner],
-) -> None:
-    runner = make(environments=2)
-    runner.together([("sleeping", {"seconds": 0})] * 2)
-    began = time.monotonic()
-    assert runner.together([("sleeping", {"seconds": 0.4})] * 4) == [Returned("slept")] * 4
-    took = time.monotonic() - began
-    assert 0.75 < took < 1.5  # two by two: neither one by one nor all at once
-
-
-def test_the_context_tells_what_lambda_tells(make: Callable[..., Runner]) -> None:
-    outcome = make().call("about")
-    assert isinstance(outcome, Returned)
-    about = outcome.payload
-    assert len(about.pop("request")) == 36
-    assert 8_000 < about.pop("left") <= 10_000
-    assert about == {
-        "name": "s-dev-about",
-        "version": "$LATEST",
-        "memory": "512",
-        "arn": "arn:aws:lambda:eu-west-1:123456789012:function:s-dev-about",
-        "group": "/aws/lambda/s-dev-about",
-        "identity": None,
-    }
-
-
-def test_a_function_sees_its_own_environment_and_nothing_of_the_shell(
-    make: Callable[..., Runner], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SECRET_OF_THE_SHELL", "x")
-    outcome = make().call("environment")
-    assert isinstance(outcome, Returned)
-    seen = outcome.payload["all"]
-    assert (outcome.payload["get"], outcome.payload["thread"]) == ("hello", "hello")
-    assert "SECRET_OF_THE_SHELL" not in seen
-    assert seen["ADDED"] == "yes"
-    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "s-dev-environment"
-    assert seen["AWS_REGION"] == "eu-west-1"
-    assert seen["LAMBDA_TASK_ROOT"]
-    assert seen["AWS_ACCESS_KEY_ID"]
+def test_a_handler_gets_the_event_and_its_return_value_goes_back(make: Make) -> None:
+    event = {"text": "grüße \U0001f600 \u2028", "list": [1, None, True], "nested": {"a": 1.5, "": 2**53 + 1}}
+    assert make("echo").call("echo", event) == Returned(event)
 
 
 @pytest.mark.parametrize(
-    ("name", "kind_of_error"),
+    ("what", "value"),
     [
-        ("raising", "ValueError"),
-        ("unhelpful", "Odd"),
-        ("exiting", "Runtime.ExitError"),
-        ("vanishing", "Runtime.ExitError"),
-        ("recursing", "RecursionError"),
-        ("missing", "Runtime.HandlerNotFound"),
-        ("nowhere", "Runtime.ImportModuleError"),
-        ("broken", "Runtime.UserCodeSyntaxError"),
-        ("malformed", "Runtime.MalformedHandlerName"),
-        ("not_callable", "TypeError"),
+        ("none", None),
+        ("tuple", [1, "ä", 2.5]),
+        ("named tuple", [{"statusCode": 200, "body": "x"}]),
+        ("bytes inside", {"body": "abc"}),
+        ("bytes", {"statusCode": 200}),
+        ("decimals", [1.1, 12345678901234567890123, 100.0]),
+        ("keys", {"1": "a", "null": "b", "1.5": "c"}),
+        ("large", "x" * 6_200_000),
     ],
 )
-def test_every_way_to_fail_is_a_failure_of_this_call_alone(
-    make: Callable[..., Runner], name: str, kind_of_error: str, kind: type[Any]
-) -> None:
-    runner = make()
-    outcome = runner.call(name)
-    assert isinstance(outcome, Failed)
-    if not (kind is IsolatedFunctions and name == "unhelpful"):  # AWS's own client dies of it, and says so in its way
-        assert outcome.type == kind_of_error
-    assert isinstance(runner.call(name), Failed)
-    assert runner.call("echo", {"a": 1}) == Returned({"a": 1})
-
-
-def test_a_failure_is_logged_with_its_request_and_its_lines(
-    make: Callable[..., Runner], caplog: pytest.LogCaptureFixture, kind: type[Any]
-) -> None:
-    logging.getLogger("roost").propagate = True
-    make().call("raising")
-    record = next(r for r in caplog.records if r.levelno == logging.ERROR)
-    assert record.fields["function"] == "raising"  # type: ignore[attr-defined]  # set by extra=
-    assert len(record.fields["request_id"]) == 36  # type: ignore[attr-defined]
-    assert "a reason for the log" in record.getMessage()
-    assert "app.py" in caplog.text or kind is IsolatedFunctions
-
-
-def test_a_function_over_its_time_limit_is_stopped_and_replaced(make: Callable[..., Runner]) -> None:
-    runner = make(timeout=0.7)
-    outcome = runner.call("spinning")
-    assert isinstance(outcome, Failed)
-    assert outcome.type == "Sandbox.Timedout"
-    assert outcome.message.endswith("Task timed out after 0.70 seconds")
-    assert runner.call("echo", {"a": 1}) == Returned({"a": 1})
-    assert isinstance(runner.call("sleeping", {"seconds": 2}), Failed)
-
-
-def test_the_gateway_gives_up_before_a_function_that_is_slower_than_it_waits(make: Callable[..., Runner]) -> None:
-    runner = make()
-    runner.call("sleeping", {"seconds": 0})
-    assert runner.call("sleeping", {"seconds": 0.6}, integration_timeout=0.2) == IntegrationTimeout()
-    assert runner.call("sleeping", {"seconds": 0}) == Returned("slept")
+def test_a_return_value_is_what_lambdas_json_makes_of_it(make: Make, what: str, value: Any) -> None:
+    assert make("returning").call("returning", {"what": what}) == Returned(value)
 
 
 @pytest.mark.parametrize(
-    ("what", "outcome"),
+    ("what", "kind_of_error"),
     [
-        ("none", Returned(None)),
-        ("tuple", Returned([1, "ä", 2.5])),
         ("set", "Runtime.MarshalError"),
-        ("large", "Function.ResponseSizeTooLarge"),
+        ("object", "Runtime.MarshalError"),
+        ("circle", "Runtime.MarshalError"),
+        ("tuple as key", "Runtime.MarshalError"),
+        ("nan", "Runtime.InvalidResponse"),
+        ("infinity", "Runtime.InvalidResponse"),
+        ("bytes that are not json", "Runtime.InvalidResponse"),
+        ("too large", "Function.ResponseSizeTooLarge"),
+        ("far too large", "Function.ResponseSizeTooLarge"),
     ],
 )
-def test_a_return_value_is_what_json_makes_of_it(make: Callable[..., Runner], what: str, outcome: Any) -> None:
-    answer = make().call("returning", {"what": what})
-    assert answer == outcome or (isinstance(answer, Failed) and answer.type == outcome)
+def test_a_return_value_that_cannot_be_passed_on_is_a_failure(make: Make, what: str, kind_of_error: str) -> None:
+    runner = make("returning")
+    assert runner.failure("returning", {"what": what}).type == kind_of_error
+    assert runner.call("returning", {"what": "none"}) == Returned(None)
 
 
-def test_an_event_over_6_mb_is_refused(make: Callable[..., Runner]) -> None:
-    outcome = make().call("echo", {"x": "y" * 7_000_000})
-    assert isinstance(outcome, Failed)
-    assert outcome.type == "RequestEntityTooLarge"
+def test_an_event_over_6_mb_is_refused(make: Make) -> None:
+    runner = make("echo")
+    assert runner.failure("echo", {"x": "y" * 6_300_000}).type == "RequestEntityTooLarge"
+    assert runner.failure("echo", {"x": object()}).type == "InvalidRequestContent"
+    assert len(runner.value("echo", {"x": "y" * 6_200_000})["x"]) == 6_200_000
 
 
-def test_a_changed_source_is_used_at_the_next_call(make: Callable[..., Runner], root: Path) -> None:
-    runner = make()
-    (root / "broken.py").write_text("def handler(event, context):\n    return 1\n")
-    assert runner.call("broken") == Returned(1)
-    time.sleep(0.6)  # a look at the sources every half second is enough for a person
-    (root / "broken.py").write_text("def handler(event, context):\n    return 2\n")
-    assert runner.call("broken") == Returned(2)
-
-
-def test_an_import_during_a_call_finds_the_environments_own_module(make: Callable[..., Runner]) -> None:
-    assert make().call("lazily") == Returned(True)
-
-
-def test_an_async_handler_is_awaited_in_process(make: Callable[..., Runner], kind: type[Any]) -> None:
-    outcome = make().call("later")
+def test_an_async_handler_is_awaited_in_process(make: Make, kind: type[Any]) -> None:
+    outcome = make("later").call("later")
     if kind is InProcessFunctions:
         assert outcome == Returned("later")
     else:  # Lambda itself does not await: the coroutine cannot become JSON
@@ -315,20 +127,327 @@ def test_an_async_handler_is_awaited_in_process(make: Callable[..., Runner], kin
         assert outcome.type == "Runtime.MarshalError"
 
 
-def test_stopping_ends_what_still_runs(root: Path, kind: type[Any]) -> None:
-    runner = Runner(root, kind, timeout=60)
-    outcomes: list[Outcome] = []
+# -- environments ----------------------------------------------------------------------------------------------------
 
-    async def begin() -> None:
-        runner.functions.invoke("sleeping", {"seconds": 30}, outcomes.append)
-        await asyncio.sleep(0.5)
 
-    runner._runner.run(begin())
+def test_globals_live_in_one_environment_and_only_there(make: Make) -> None:
+    runner = make("counting", "echo")
+    _, where = runner.value("counting")
+    assert runner.value("counting") == [2, where]
+    runner.call("echo")
+    assert runner.value("counting") == [3, where]
+
+
+def test_calls_at_once_run_in_environments_of_their_own_and_more_than_the_limit_wait(make: Make) -> None:
+    runner = make("sleeping", "counting", max_environments=2)
+    runner.together([("sleeping", {"seconds": 0})] * 2)
     began = time.monotonic()
-    runner.close()
-    assert time.monotonic() - began < 12
+    assert runner.together([("sleeping", {"seconds": 0.4})] * 4) == [Returned("slept")] * 4
+    assert time.monotonic() - began >= 0.8  # two by two
+    outcomes = [outcome.payload for outcome in runner.together([("counting", None)] * 12)]  # type: ignore[union-attr]
+    assert len({tuple(where) for _, where in outcomes}) <= 2
+    assert len({(count, *where) for count, where in outcomes}) == 12  # nobody's count was seen twice
 
 
-def test_many_quick_calls_all_end(make: Callable[..., Runner]) -> None:
-    outcomes = make().together([("echo", {"n": n}) for n in range(300)])
+def test_two_calls_do_run_at_once(make: Make) -> None:
+    runner = make("sleeping")
+    runner.together([("sleeping", {"seconds": 0.1})] * 4)
+
+    async def all_four() -> float:
+        began = time.monotonic()
+        await asyncio.gather(*runner.begin([("sleeping", {"seconds": 1})] * 4))
+        return time.monotonic() - began
+
+    assert runner.run(all_four()) < 3  # one by one it would be four
+
+
+def test_calls_that_wait_begin_in_their_order(make: Make) -> None:
+    runner = make("counting", max_environments=1)
+    outcomes = runner.together([("counting", None)] * 20)
+    assert [outcome.payload[0] for outcome in outcomes] == list(range(1, 21))  # type: ignore[union-attr]
+
+
+def test_many_quick_calls_all_end(make: Make) -> None:
+    runner = make("echo")
+    outcomes = runner.together([("echo", {"n": n}) for n in range(300)])
     assert outcomes == [Returned({"n": n}) for n in range(300)]
+    assert runner.calls == 300
+
+
+def test_the_context_tells_what_lambda_tells(make: Make) -> None:
+    runner = make("about")
+    about = runner.value("about")
+    assert 8_000 < about.pop("left") <= 10_000
+    request, stream = about.pop("request"), about.pop("stream")
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", request)
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0", about.pop("trace"))
+    assert about.pop("shown").startswith(f"LambdaContext([aws_request_id={request},log_group_name=/aws/lambda/")
+    assert about == {
+        "name": "s-dev-about",
+        "version": "$LATEST",
+        "memory": "512",
+        "arn": "arn:aws:lambda:eu-west-1:123456789012:function:s-dev-about",
+        "group": "/aws/lambda/s-dev-about",
+        "identity": [None, None],
+        "others": [None, None, {}],
+        "attributes": ATTRIBUTES,
+    }
+    assert runner.value("about")["request"] != request
+
+
+def test_a_function_sees_its_own_variables_and_nothing_of_the_shell(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_SHELL", "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://localhost:1")
+    seen = make("environment").value("environment")
+    assert (seen["get"], seen["thread"]) == ("hello", "hello")
+    variables = seen["all"]
+    assert "SECRET_OF_THE_SHELL" not in variables
+    assert "SECRET_OF_THE_SHELL" not in seen["child"]
+    assert "GREETING" in seen["child"]
+    assert variables["ADDED"] == "yes"
+    assert (variables["MINE"], variables["MERGED"]) == ("1", "2")
+    assert variables["AWS_ENDPOINT_URL_S3"] == "http://localhost:1"
+    assert variables["AWS_LAMBDA_FUNCTION_NAME"] == "s-dev-environment"
+    assert variables["AWS_REGION"] == "eu-west-1"  # the platform wins over the file
+    assert variables["_HANDLER"] == "app.environment"
+    assert {"LAMBDA_TASK_ROOT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "TZ"} < variables.keys()
+
+
+def test_boto3_in_a_handler_finds_region_endpoint_and_credentials(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", "http://localhost:8000/dev")
+    assert make("clients").value("clients") == ["eu-west-1", "http://localhost:8000/dev"]
+
+
+# -- importing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("handler", "value"),
+    [
+        ("folder/inner/chat.handler", "inner"),
+        ("folder.inner.chat.handler", "inner"),
+        ("circle/one.handler", ["one", "two"]),
+        ("circle/two.names", TypeError),
+        ("threads.handler", ["inner"] * 4),
+        ("colorsys.handler", True),
+        ("layered", "layer"),
+        ("lazily", [True, True, "inner"]),
+        ("pickling", 3),
+        ("pooled", "hello"),
+    ],
+)
+def test_modules_are_found_as_lambda_finds_them(make: Make, handler: str, value: Any) -> None:
+    outcome = make(handler).call(handler)
+    assert outcome == Returned(value) or (isinstance(outcome, Failed) and outcome.type == value.__name__)
+
+
+def test_a_changed_source_is_used_at_the_next_call(make: Make, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    runner = make("counting", "raising")
+    assert [runner.value("counting")[0] for _ in range(2)] == [1, 2]
+    helper = root / "helper.py"
+    helper.write_text(helper.read_text().replace("os.getpid(), id(threading.current_thread())", "'new'"))
+    time.sleep(0.6)  # a look at the sources every half second is enough for a person
+    assert runner.value("counting") == [1, ["new"]]
+    assert any("helper.py has changed" in record.getMessage() for record in caplog.records)
+
+
+def test_a_change_that_keeps_size_and_second_is_seen(make: Make, root: Path) -> None:
+    runner = make("quick.handler")
+    for answer in ("1", "2", "3"):
+        (root / "quick.py").write_text(f"def handler(event, context):\n    return {answer}\n")
+        assert runner.value("quick.handler") == int(answer)
+        time.sleep(0.55)
+
+
+def test_an_import_that_failed_is_tried_again_with_the_next_call(make: Make, root: Path) -> None:
+    runner = make("lacks_a_package.handler", "unwritten.handler")
+    failure = runner.failure("lacks_a_package.handler")
+    assert failure.type == "Runtime.ImportModuleError"
+    assert failure.message == "Unable to import module 'lacks_a_package': No module named 'no_such_package'"
+    (root / "no_such_package.py").write_text("")
+    assert runner.failure("lacks_a_package.handler").type == "Runtime.MarshalError"  # it runs: it returns a module
+    (root / "unwritten.py").write_text("def handler(event, context:\n")
+    assert runner.failure("unwritten.handler").type == "Runtime.UserCodeSyntaxError"
+    (root / "unwritten.py").write_text("def handler(event, context):\n    return 1\n")
+    assert runner.call("unwritten.handler") == Returned(1)
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind_of_error", "message"),
+    [
+        ("raising", "ValueError", "a reason for the log"),
+        ("recursing", "RecursionError", "maximum recursion depth exceeded"),
+        ("not_callable", "TypeError", "'int' object is not callable"),
+        ("missing", "Runtime.HandlerNotFound", "Handler 'missing' missing on module 'app'"),
+        (
+            "nowhere.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'nowhere': No module named 'nowhere'",
+        ),
+        ("folder/gone.handler", "Runtime.ImportModuleError", "Unable to import module 'folder/gone': No module named"),
+        ("app.echo.handler", "Runtime.ImportModuleError", "'app' is not a package"),
+        (":malformed", "Runtime.MalformedHandlerName", "Bad handler 'malformed'"),
+        ("sys.exit", "Runtime.BuiltInModuleConflict", "Cannot use built-in module sys as a handler module"),
+        (".handler", "ValueError", "Empty module name"),
+        ("raises_on_import.handler", "KeyError", "'on import'"),
+        ("exits_on_import.handler", "Runtime.ExitError", "Runtime exited with error: exit status 9"),
+    ],
+)
+def test_every_way_to_fail_is_a_failure_of_this_call_alone(
+    make: Make, handler: str, kind_of_error: str, message: str
+) -> None:
+    runner = make(handler, "echo")
+    for _ in range(2):
+        failure = runner.failure(handler)
+        assert failure.type == kind_of_error
+        assert message in failure.message
+    assert runner.call("echo", {"a": 1}) == Returned({"a": 1})
+    assert runner.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (3, "Runtime exited with error: exit status 3"),
+        (None, "Runtime exited without providing a reason"),
+        ("words", "Runtime exited with error: exit status 1"),
+        ("os._exit", "Runtime exited with error: exit status 4"),
+        ("interrupt", "Runtime exited with error: signal: interrupt"),
+        ("generator exit", "Runtime exited with error: exit status 1"),
+    ],
+)
+def test_a_handler_that_ends_its_process_ends_its_environment(make: Make, how: Any, words: str) -> None:
+    runner = make("leaving")
+    failure = runner.failure("leaving", {"how": how})
+    assert failure.type == "Runtime.ExitError"
+    assert re.fullmatch(rf"RequestId: [0-9a-f-]{{36}} Error: {words}", failure.message)
+    assert runner.failure("leaving", {"how": 3}).message.endswith("exit status 3")
+
+
+def test_an_exception_whose_text_raises_is_only_a_failure(make: Make, kind: type[Any]) -> None:
+    runner = make("unhelpful", "echo")
+    # AWS's own client dies of it
+    assert runner.failure("unhelpful").type == ("Odd" if kind is InProcessFunctions else "Runtime.ExitError")
+    assert runner.call("echo", {"a": 1}) == Returned({"a": 1})
+
+
+def test_a_failure_is_logged_with_function_request_and_traceback(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    make("raising").call("raising")
+    record = next(r for r in caplog.records if r.levelno == logging.ERROR)
+    fields = record.fields  # type: ignore[attr-defined]  # set by extra=
+    assert fields["function"] == "raising"
+    assert len(fields["request_id"]) == 36
+    assert record.getMessage() == "ValueError: a reason for the log"
+    assert re.search(r'File ".*app.py", line \d+, in raising', caplog.text)
+    assert "    raise ValueError" in caplog.text
+    assert "\\xa0" not in caplog.text
+    assert "in_process.py" not in caplog.text
+    assert "bootstrap.py" not in caplog.text
+
+
+def test_what_a_handler_logs_and_prints_is_seen(
+    make: Make, kind: type[Any], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make("logging_and_printing").call("logging_and_printing")
+    text = (
+        "\n".join(r.getMessage() for r in caplog.records)
+        if kind is IsolatedFunctions
+        else "\n".join(capfd.readouterr())
+    )
+    assert re.search(r"\[WARNING\]\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\t[0-9a-f-]{36}\ta warning", text)
+    assert "not shown" not in text
+    assert "printed\n" in text
+    assert "an error" in text
+    assert text.count("long") == 30_000
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_over_its_time_limit_is_stopped_and_replaced(make: Make) -> None:
+    runner = make("spinning", "sleeping", "counting", "echo", timeout=0.7)
+    failure = runner.failure("spinning")
+    assert failure.type == "Sandbox.Timedout"
+    assert re.fullmatch(r"[0-9a-f-]{36} Task timed out after 0\.70 seconds", failure.message)
+    assert runner.call("echo", {"a": 1}) == Returned({"a": 1})
+    assert runner.failure("sleeping", {"seconds": 2}).type == "Sandbox.Timedout"
+    assert runner.call("sleeping", {"seconds": 0}) == Returned("slept")
+    assert runner.calls == 4
+
+
+def test_a_stopped_function_makes_room_for_the_call_that_waits(make: Make) -> None:
+    runner = make("sleeping", timeout=0.5, max_environments=1)
+    outcomes = runner.together([("sleeping", {"seconds": 5}), ("sleeping", {"seconds": 0})])
+    assert isinstance(outcomes[0], Failed)
+    assert outcomes[1] == Returned("slept")
+
+
+def test_the_gateway_gives_up_before_a_function_that_is_slower_than_it_waits(make: Make) -> None:
+    runner = make("sleeping", "counting", max_environments=1)
+    runner.call("sleeping", {"seconds": 0})
+    began = time.monotonic()
+    assert runner.call("sleeping", {"seconds": 1}, integration_timeout=0.2) == IntegrationTimeout()
+    assert time.monotonic() - began < 0.9
+    assert runner.call("sleeping", {"seconds": 0}) == Returned("slept")  # in the same environment, afterwards
+    assert time.monotonic() - began >= 1
+    assert runner.calls == 3
+
+
+def test_getting_ready_does_not_count_as_the_functions_time(make: Make) -> None:
+    assert make("slow_to_import.handler", timeout=0.4).call("slow_to_import.handler") == Returned("awake")
+
+
+def test_a_function_that_hangs_on_import_holds_up_no_other(make: Make) -> None:
+    runner = make("hangs_on_import.handler", "echo", timeout=10, time_scale=0.1)
+
+    async def both() -> list[Outcome]:
+        hanging, *others = runner.begin([("hangs_on_import.handler", None), *([("echo", {})] * 8)])
+        answered = await asyncio.gather(*others)
+        assert not hanging.done()
+        return [await hanging, *answered]
+
+    hanging, *others = runner.run(both())
+    assert isinstance(hanging, Failed)
+    assert hanging.type == "Sandbox.Timedout"
+    assert others == [Returned({})] * 8
+
+
+# -- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_stopping_waits_a_little_then_ends_what_runs_and_tells_its_callers(root: Path, kind: type[Any]) -> None:
+    runner = Runner(kind, root, "sleeping", timeout=600, time_scale=0.1, max_environments=2)
+
+    async def begin() -> list[asyncio.Future[Outcome]]:
+        seconds = (0, 30, 30)  # the last finds no environment
+        begun = runner.begin([("sleeping", {"seconds": n}) for n in seconds])
+        await begun[0]
+        return begun
+
+    begun = runner.run(begin())
+    began = time.monotonic()
+    runner.run(runner.functions.stop())
+    assert time.monotonic() - began < 5
+    assert [type(future.result()) for future in begun] == [Returned, Failed, Failed]
+    assert "the gateway is stopping" in runner.failure("sleeping").message
+    assert runner.calls == 4
+    runner.close()
+
+
+def test_stopping_lets_a_short_call_end(root: Path, kind: type[Any]) -> None:
+    runner = Runner(kind, root, "sleeping")
+    runner.call("sleeping", {"seconds": 0})
+
+    async def stop() -> Outcome:
+        (call,) = runner.begin([("sleeping", {"seconds": 0.3})])
+        await runner.functions.stop()
+        return await call
+
+    assert runner.run(stop()) == Returned("slept")
+    runner.close()

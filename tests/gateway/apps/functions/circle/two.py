@@ -1,0 +1,5 @@
+from circle import one
+
+
+def names():
+    return [one.name(), "two"]
