@@ -94,6 +94,7 @@ class _Environment:
         self._python = python
         self._api = RuntimeApi(self, function_arn(function, pool.service))
         self._current: Invocation | None = None
+        self._request_id = ""  # of the call that its output belongs to: it may be read after the answer
         self._failure: Failed | None = None  # why the handler could not be imported
         self._has_polled = False
         self._process: _Process | None = None
@@ -154,6 +155,7 @@ class _Environment:
 
     def call_begins(self, invocation: Invocation) -> None:
         """The runtime gets the event."""
+        self._request_id = invocation.request_id
         self._pool.set_deadline(invocation)
         self._pool.began(self, invocation)
 
@@ -216,10 +218,8 @@ class _Environment:
 
     def _say(self, line: str) -> None:
         """Log a line of the function's output."""
-        fields = {"function": self._function.key}
-        if self._current is not None:
-            fields["request_id"] = self._current.request_id
-        log.info("%s", line, extra={"fields": fields})
+        request = {"request_id": self._request_id} if self._request_id else {}
+        log.info("%s", line, extra={"fields": {"function": self._function.key, **request}})
 
     def _exited(self, status: int) -> None:
         invocation, self._current = self._current, None
