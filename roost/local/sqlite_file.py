@@ -43,19 +43,15 @@ class SqliteFile:
         """Raises `TableInUse`, or `TableError` for a file that is not ours to use."""
         self.path = path
         self._vfs = vfs
-        self._lock = _locked(path)
-        try:
+        with contextlib.ExitStack() as undo:
+            self._lock = _locked(path)
+            undo.callback(self._lock.release)
             self.writer = self.connect()
-            try:
-                with _in_a_sentence(path):
-                    _check_header(path, self.writer)
-                    _prepare(path, self.writer, synchronous)
-            except BaseException:
-                self.writer.close()
-                raise
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.callback(_close, self.writer)
+            with _in_a_sentence(path):
+                _check_header(path, self.writer)
+                _prepare(path, self.writer, synchronous)
+            undo.pop_all()
 
     def connect(self) -> apsw.Connection:
         """A further connection. Raises `TableError`."""
@@ -71,8 +67,13 @@ class SqliteFile:
         already, or end with their threads."""
         with contextlib.suppress(apsw.Error):  # nothing is lost: the log stays beside the file
             self.writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self.writer.close(True)
+        _close(self.writer)
         self._lock.release()
+
+
+def _close(connection: apsw.Connection) -> None:
+    with contextlib.suppress(apsw.Error):  # closed it is anyhow; what a failing disk still says changes nothing
+        connection.close()
 
 
 def _locked(path: Path) -> filelock.BaseFileLock:
