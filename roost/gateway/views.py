@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,49 +46,43 @@ class Exited(SystemExit):
     """A function called `os._exit`, which on Lambda ends its process. A bare `except:` in the function can stop it."""
 
 
-class _Environ(MutableMapping[str, str]):
-    """`os.environ`."""
-
-    def __init__(self, process: MutableMapping[str, str]) -> None:
-        self._process = process
-
-    def _target(self) -> MutableMapping[str, str]:
-        view = current.get()
-        return self._process if view is None else view.environ
+class _Environ(os._Environ[str]):
+    """`os.environ`: that very object gets this class, so that whoever has kept it looks through it, too."""
 
     def __getitem__(self, name: str) -> str:
-        return self._target()[name]
+        view = current.get()
+        return super().__getitem__(name) if view is None else view.environ[name]
 
     def __setitem__(self, name: str, value: str) -> None:
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"str expected, not {type(value if isinstance(name, str) else name).__name__}")
-        self._target()[name] = value
+        view = current.get()
+        if view is None:
+            super().__setitem__(name, value)
+        else:
+            view.environ[_text(name)] = _text(value)
 
     def __delitem__(self, name: str) -> None:
-        del self._target()[name]
+        view = current.get()
+        if view is None:
+            super().__delitem__(name)
+        else:
+            del view.environ[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._target()))
+        view = current.get()
+        return super().__iter__() if view is None else iter(list(view.environ))
 
     def __len__(self) -> int:
-        return len(self._target())
+        view = current.get()
+        return super().__len__() if view is None else len(view.environ)
 
     def __repr__(self) -> str:
         return f"environ({dict(self)!r})"
 
-    def __or__(self, other: Mapping[str, str]) -> dict[str, str]:
-        return {**self, **other}
 
-    def __ror__(self, other: Mapping[str, str]) -> dict[str, str]:
-        return {**other, **self}
-
-    def __ior__(self, other: Mapping[str, str]) -> _Environ:
-        self.update(other)
-        return self
-
-    def copy(self) -> dict[str, str]:
-        """A plain dict of it."""
-        return dict(self)
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"str expected, not {type(value).__name__}")
+    return value
 
 
 class _LogHandler(logging.Handler):
@@ -123,7 +117,7 @@ def install() -> None:
     global _installed
     if not _installed:
         _installed = True
-        os.environ = _Environ(os.environ)  # type: ignore[assignment]  # noqa: B003  a view of it, no other environment
+        os.environ.__class__ = _Environ
         logging.getLogger().addHandler(_LogHandler())
         _install_imports()
         _install_exit()

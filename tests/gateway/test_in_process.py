@@ -58,6 +58,37 @@ def test_the_gateways_own_threads_see_the_process_as_it_is(root: Path, monkeypat
         assert importlib.import_module("tests.gateway.runners").runner is runner
 
 
+def test_a_library_that_has_kept_the_environment_sees_each_functions_own(root: Path) -> None:
+    import boto3
+
+    boto3.setup_default_session()  # keeps os.environ
+    try:
+        with running(root, "clients") as functions:
+            assert functions.value("clients")[0] == "eu-west-1"
+        code = "import os; from os import environ; from roost.gateway import views as v; v.install(); "
+        code += "print(environ is os.environ)"
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"
+    finally:
+        boto3.DEFAULT_SESSION = None
+
+
+def test_variables_are_text_and_go_away(root: Path) -> None:
+    (root / "entry.py").write_text(
+        "import os\n"
+        "def handler(event, context):\n"
+        "    try: os.environ['NUMBER'] = 1\n"
+        "    except TypeError as error: words = str(error)\n"
+        "    before = len(os.environ)\n"
+        "    del os.environ['GREETING']\n"
+        "    os.environ.setdefault('NEW', 'x')\n"
+        "    os.unsetenv('NEW')\n"
+        "    return [words, 'GREETING' in os.environ, len(os.environ) - before, os.environ.pop('NEW'),\n"
+        "            os.environ.get('NEW'), 'AWS_REGION' in repr(os.environ), 'NEW' in (os.environ | {'NEW': ''})]\n"
+    )
+    with running(root, "entry.handler") as functions:
+        assert functions.value("entry.handler") == ["str expected, not int", False, 0, "x", None, True, True]
+
+
 def test_two_functions_with_modules_of_one_name_do_not_meet(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
