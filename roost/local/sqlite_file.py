@@ -98,7 +98,7 @@ def _in_a_sentence(path: Path) -> Iterator[None]:
         raise TableError(f"{path} is not a database") from None
     except apsw.CorruptError:
         raise TableError(f"{path} is damaged; restore a backup") from None
-    except apsw.ReadOnlyError:
+    except (apsw.ReadOnlyError, apsw.CantOpenError):  # the second: its log or shared memory cannot be made beside it
         raise TableError(f"{path} cannot be written to") from None
     except apsw.Error as error:
         raise TableError(f"cannot use {path}: {error}") from None

@@ -9,9 +9,11 @@ directory may be gone, files deleted may be back. That is what SQLite's own docu
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,18 @@ def _apply_in_part(content: bytearray, change: _Change, rng: random.Random) -> N
         if rng.random() < 0.5:
             _apply(content, "write", offset + start, data[start:end])
         start = end
+
+
+_names = itertools.count()
+
+
+@contextlib.contextmanager
+def mounted(disk: Disk) -> Iterator[str]:
+    """The name of a VFS on this disk."""
+    name = f"power{next(_names)}"
+    vfs = PowerVFS(name, disk)
+    yield name
+    vfs.unregister()
 
 
 class PowerVFS(apsw.VFS):

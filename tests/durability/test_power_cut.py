@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import random
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -16,22 +14,11 @@ import pytest
 
 from roost.local.sqlite import SqliteTable
 from roost.storage.table import TableError
-from tests.durability.power import Disk, PowerVFS
+from tests.durability.power import Disk, mounted
 from tests.durability.workload import Numbers, lost, seed, verify, write
 
 # A dead disk may refuse SQLite several times within one call; apsw raises the first and calls the others unraisable.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning")
-
-_names = itertools.count()
-
-
-@contextlib.contextmanager
-def mounted(disk: Disk) -> Iterator[str]:
-    """The name of a VFS on this disk."""
-    name = f"power{next(_names)}"
-    vfs = PowerVFS(name, disk)
-    yield name
-    vfs.unregister()
 
 
 class Cut:
