@@ -38,7 +38,6 @@ from roost.storage.table import (
     TransactionFailed,
     Update,
     Watcher,
-    check_item,
     key_of,
 )
 
@@ -49,10 +48,7 @@ _DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
 _ONE_STATEMENT = 4  # rows up to which one statement, which is a transaction by itself, is cheaper than one per row
 
 _MAX_BATCH = 1_000  # units; more would make the first of them wait too long
-_PATIENCE = (
-    4  # a checkpoint waits for a moment when nobody does until the log is this many times as long as it should be
-)
-_LARGE = 100 * 1024  # encoded bytes below which an item cannot come near DynamoDB's 400 KB
+_PATIENCE = 4  # how many times its due length the log may have before it is copied though others wait
 
 
 class Expire:
@@ -206,10 +202,7 @@ class Writer:
                 return ConditionFailed(item)
         new = _new_item(operation, item)
         if new is not None:
-            row = row_of(new)
-            if len(row[3]) > _LARGE:
-                check_item(new)
-            own[key] = row, new
+            own[key] = row_of(new), new
         elif isinstance(operation, Delete):
             own[key] = None
         written.append(new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from roost.storage.table import Below, Condition, Equals, Exists, InvalidItem, Item, Missing, Update, check_number
+from roost.storage.table import Below, Condition, Equals, Exists, InvalidItem, Item, Missing, Update, check_item
 
 
 def holds(condition: Condition, item: Item | None) -> bool:
@@ -40,15 +40,16 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def updated(item: Item, update: Update) -> Item:
-    """An item as an update leaves it. Raises `InvalidItem` where a sum is no number of 64 bits."""
+    """An item as an update leaves it. Raises `InvalidItem` where it adds to what is no number, or leaves what no engine
+    can hold: a number past 64 bits, an item over 400 KB."""
     changed = dict(item)
     changed.update(update.set)
     for name, amount in update.add.items():
         before = changed.get(name, 0)
         if isinstance(before, bool) or not isinstance(before, int):
             raise InvalidItem(f"{name} is not a number")
-        check_number(before + amount)
         changed[name] = before + amount
     for name in update.remove:
         changed.pop(name, None)
+    check_item(changed)
     return changed
