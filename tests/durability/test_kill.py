@@ -41,11 +41,12 @@ def kill_many(lives: Lives, chosen: int, count: int, folder: Path) -> None:
     rng = random.Random(chosen)
     acknowledged: Numbers = {}
     total = 0
+    folder.mkdir()
     for number in range(count):
         if rng.random() < 0.1:  # a new database now and then: its first transactions are killed, too
             shutil.rmtree(folder)
+            folder.mkdir()
             acknowledged = {}
-        folder.mkdir(exist_ok=True)
         before = sum(acknowledged.values())
         acknowledged |= lives(random_life(rng, folder / "t.db"))
         found = verify(folder / "t.db")
