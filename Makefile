@@ -55,4 +55,5 @@ LOCKED := --universal --generate-hashes --no-annotate --no-header --quiet
 lock:            ## write the lock files anew from what they are made of
 	$(BIN)/uv pip compile pyproject.toml --extra isolated --group dev --python-version 3.11 $(LOCKED) -o requirements.lock
 	$(BIN)/uv pip compile requirements-ministack.in --python-version 3.11 $(LOCKED) -o requirements-ministack.lock
+	$(BIN)/uv pip compile requirements-java.in --python-version 3.11 $(LOCKED) -o requirements-java.lock
 	$(BIN)/uv pip compile requirements-lambda.in --python-version 3.13 $(LOCKED) -o requirements-lambda.lock

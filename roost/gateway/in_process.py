@@ -138,8 +138,9 @@ class _Environment:
     # -- in its own thread ------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        modules = OwnModules(import_paths(self._function))
         try:
-            self._view = View(self._environ, OwnModules(import_paths(self._function)), self._function.code_root)
+            self._view = View(self._environ, modules, self._function.code_root)
             views.current.set(self._view)
             while (invocation := self._calls.get()) is not None:
                 if not self._take(invocation):
@@ -150,6 +151,7 @@ class _Environment:
             if not self._loop.is_closed():
                 raise
         finally:
+            modules.withdraw()
             if self._runner is not None:
                 self._runner.close()
 

@@ -27,6 +27,7 @@ import os
 import sys
 import threading
 import types
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ class OwnModules:
     #: Who stands in `sys.modules` under which name, and whose modules were put there last.
     _standing: dict[str, types.ModuleType] = {}  # noqa: RUF012  one for the process, as sys.modules is
     _last: OwnModules | None = None
+    #: How many environments need a folder at the end of `sys.path`, for the packages that were installed there.
+    _folders: Counter[str] = Counter()  # noqa: RUF012  one for the process, as sys.path is
+    _folders_lock = threading.Lock()
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self.modules: dict[str, types.ModuleType] = {}
@@ -57,9 +61,12 @@ class OwnModules:
         self._installed = frozenset(name for root in roots for name in _installed(root))
         self._unfinished: set[str] = set()
         self._locks: dict[str, threading.RLock] = {}
-        for folder in map(str, roots):
-            if folder not in sys.path:
-                sys.path.append(folder)  # last: the process's own imports must not find the function's files first
+        self._added = [str(root) for root in roots]
+        with self._folders_lock:
+            self._folders.update(self._added)
+            for folder in self._added:
+                if folder not in sys.path:
+                    sys.path.append(folder)  # last: the process's own imports must not find the function's files first
 
     def changed(self) -> str | None:
         """A file whose content is no longer what was imported."""
@@ -213,6 +220,12 @@ class OwnModules:
                 del sys.modules[name]
             if self._standing.get(name) is module:
                 del self._standing[name]
+        with self._folders_lock:
+            while self._added:
+                folder = self._added.pop()
+                self._folders[folder] -= 1
+                if self._folders[folder] == 0 and folder in sys.path:
+                    sys.path.remove(folder)
 
 
 class _SourceLoader(importlib.machinery.SourceFileLoader):

@@ -31,6 +31,8 @@ from roost.storage.table import (
 )
 from tests.contracts.conftest import Engine
 
+EXCLUSIVE = ["memory", "sqlite"]  # engines of a process that owns the data
+
 A, B = Key("p", "a"), Key("p", "b")
 EVERYTHING: Item = {
     "PK": "p",
@@ -271,9 +273,8 @@ def test_an_update_of_nothing_in_an_item_answers_it_as_it_is(table: Table) -> No
     assert table.update(Update(A, remove=["never"])) == item(A, n=1)
 
 
+@pytest.mark.parametrize("engine", EXCLUSIVE, indirect=True)  # DynamoDB counts itself, with 38 digits
 def test_an_update_counts_up_to_64_bits_and_not_past_them(table: Table) -> None:
-    if not table.exclusive:
-        pytest.skip("DynamoDB counts itself, and its numbers have 38 digits")
     table.put(item(A, n=2**63 - 2, m=-(2**63) + 1))
     expected = item(A, n=2**63 - 1, m=-(2**63))
     assert table.update(Update(A, add={"n": 1, "m": -1})) == expected
@@ -589,10 +590,9 @@ def test_the_index_forgets_what_is_deleted(table: Table) -> None:
     assert [entry.sk for entry in table.query_index("h").entries] == ["b"]
 
 
+@pytest.mark.parametrize("engine", EXCLUSIVE, indirect=True)  # DynamoDB's index lags: it stays until it is removed
 def test_an_expired_item_is_absent_from_the_index(engine: Engine) -> None:
     table, now = engine.table, int(engine.now)
-    if not table.exclusive:
-        pytest.skip("DynamoDB's index has keys only and lags: an expired item stays until it is removed")
     table.put(item(A, G1PK="g", G1SK="1", x=now + 60))
     table.put(item(B, G1PK="g", G1SK="2", x=now + 61))
     engine.now = now + 60
@@ -877,9 +877,8 @@ def test_money_moved_by_transactions_is_never_made_or_lost(table: Table) -> None
     assert sum(each["n"] for each in table.query("bank").items if isinstance(each["n"], int)) == 400
 
 
+@pytest.mark.parametrize("engine", EXCLUSIVE, indirect=True)  # DynamoDB's become visible item by item
 def test_a_reader_sees_transactions_that_overlap_whole(table: Table) -> None:
-    if not table.exclusive:
-        pytest.skip("on DynamoDB a transaction becomes visible to a query item by item")
     keys = [Key("p", str(n)) for n in range(4)]
     table.transact([Put(item(key, n=0)) for key in keys])
     stop = threading.Event()

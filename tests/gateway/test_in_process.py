@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -251,6 +253,17 @@ def test_a_reloaded_environment_leaves_no_thread(root: Path, caplog: pytest.LogC
         assert functions.value("counting")[0] == 1
         eventually(lambda: len(threads_of("counting")) == 1)
     assert messages(caplog.records, "counting") == [f"reloading: {helper} has changed"]
+
+
+def test_a_function_that_has_stopped_leaves_nothing_to_import_behind(tmp_path: Path, root: Path) -> None:
+    (other := tmp_path / "other").mkdir()
+    shutil.copy(root / "lacks_a_package.py", other)
+    (root / "no_such_package.py").write_text("")
+    with running(root, "lacks_a_package.handler") as functions:
+        assert functions.call("lacks_a_package.handler") == Failed("Runtime.MarshalError", ANY)
+    assert eventually(lambda: not threads_of("lacks_a_package.handler"))
+    with running(other, "lacks_a_package.handler") as functions:
+        assert functions.call("lacks_a_package.handler") == Failed("Runtime.ImportModuleError", ANY)
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
