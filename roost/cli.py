@@ -27,6 +27,12 @@ _ON_OFF = click.Choice(["on", "off"])
 _DATA = click.option(
     "--data", type=click.Path(file_okay=False, path_type=Path), envvar="ROOST_DATA", help="Where data is kept."
 )
+_TABLE = click.option(
+    "--table",
+    metavar="URL",
+    envvar="ROOST_TABLE_URL",
+    help="A DynamoDB table instead: dynamodb://NAME?endpoint=&region=",
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 
@@ -43,12 +49,20 @@ def main() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, envvar="ROOST_HOST", help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, envvar="ROOST_PORT", type=click.IntRange(0, 65535))
 @_DATA
+@_TABLE
 @click.option("--guests", type=_ON_OFF, envvar="ROOST_GUESTS", help="Let people talk without an account.")
 @click.option("--limits", type=_ON_OFF, envvar="ROOST_LIMITS", help="Limit how fast each connection may send.")
 @click.option("--verbose", is_flag=True, help="A log line per event.")
 @click.option("--json-logs", is_flag=True, help="Log lines as JSON.")
 def serve(
-    host: str, port: int, data: Path | None, guests: str | None, limits: str | None, verbose: bool, json_logs: bool
+    host: str,
+    port: int,
+    data: Path | None,
+    table: str | None,
+    guests: str | None,
+    limits: str | None,
+    verbose: bool,
+    json_logs: bool,
 ) -> None:
     """Chat: everything in one process. Prints what to open; Ctrl-C stops it.
 
@@ -64,11 +78,12 @@ def serve(
         guests=private if guests is None else guests == "on",
         limits=not private if limits is None else limits == "on",
     )
-    _run(
-        run(
-            host, port, data or _data_directory(), settings, lambda r: _announce(r, settings.guests), log_events=verbose
-        )
-    )
+
+    def announce(running: Running) -> None:
+        _announce(running, settings.guests)
+
+    folder = data or _data_directory()
+    _run(run(host, port, folder, settings, announce, table_url=table, log_events=verbose))
 
 
 def _is_loopback(host: str) -> bool:
@@ -93,7 +108,7 @@ def _announce(running: Running, guests: bool) -> None:
         "",
         f"  in a terminal   npx wscat -c ws://{shown}:{running.port}",
         f"  over HTTP       http://{shown}:{running.port}/",
-        f"  data            {running.database}",
+        f"  data            {running.place}",
     ]
     if not guests:
         lines += ["", "  Guests are off, since other machines can reach this server; --guests on lets them talk."]
@@ -105,57 +120,60 @@ def _announce(running: Running, guests: bool) -> None:
 
 @main.group()
 def user() -> None:
-    """Members of the workspace. The server must be stopped."""
+    """Members of the workspace. The server must be stopped, unless its data is in a DynamoDB table."""
 
 
 @user.command("add")
 @click.argument("name")
 @_DATA
+@_TABLE
 @_JSON
-def user_add(name: str, data: Path | None, as_json: bool) -> None:
+def user_add(name: str, data: Path | None, table: str | None, as_json: bool) -> None:
     """Make NAME a member."""
     from roost.local import admin
 
-    row = _administer(data, lambda office: admin.add(office, name))
+    row = _administer(data, table, lambda office: admin.add(office, name))
     _answer(as_json, f"{row.name} is a member", {"id": row.id, "name": row.name})
 
 
 @user.command("list")
 @_DATA
+@_TABLE
 @_JSON
-def user_list(data: Path | None, as_json: bool) -> None:
+def user_list(data: Path | None, table: str | None, as_json: bool) -> None:
     """List the members."""
     from roost.local import admin
 
-    rows = _administer(data, admin.members)
+    rows = _administer(data, table, admin.members)
     _answer(as_json, "\n".join(f"{row.id}  {row.name}" for row in rows), [{"id": r.id, "name": r.name} for r in rows])
 
 
 @main.group()
 def token() -> None:
-    """Tokens, with which a member logs in. The server must be stopped."""
+    """Tokens, with which a member logs in. The server must be stopped, unless its data is in a DynamoDB table."""
 
 
 @token.command("create")
 @click.argument("name")
 @_DATA
+@_TABLE
 @_JSON
-def token_create(name: str, data: Path | None, as_json: bool) -> None:
+def token_create(name: str, data: Path | None, table: str | None, as_json: bool) -> None:
     """Make a token for the member NAME: it is shown once, and kept only as a hash."""
     from roost.local import admin
 
-    made = _administer(data, lambda office: admin.token(office, name))
+    made = _administer(data, table, lambda office: admin.token(office, name))
     _answer(as_json, made, {"token": made})
 
 
-def _administer(data: Path | None, act: Callable[[Office], T]) -> T:
-    """Do something with the data of a server that is stopped; a refusal is one line."""
+def _administer(data: Path | None, table: str | None, act: Callable[[Office], T]) -> T:
+    """Do something with the data; a refusal is one line."""
     from roost.chat.errors import Refused
     from roost.local.admin import opened
     from roost.storage.table import TableError
 
     try:
-        with opened(data or _data_directory()) as office:
+        with opened(data or _data_directory(), table) as office:
             return act(office)
     except Refused as refusal:
         _fail(refusal.sentence)

@@ -18,7 +18,8 @@ ALLOWED = {
     "roost/frames.py": {"roost.chat", "roost.storage"},
     "roost/settings.py": set(),
     "roost/aws": {"roost.aws", "roost.app", "roost.chat.ports", "roost.settings", "roost.storage.table"},
-    "roost/local": {"roost.local", "roost.app", "roost.chat", "roost.gateway", "roost.settings", "roost.storage"},
+    "roost/local": {"roost.local", "roost.app", "roost.chat", "roost.gateway", "roost.settings", "roost.storage"}
+    | {"roost.aws.dynamodb", "roost.aws.sign"},  # `--table`: the AWS shell's engine under the laptop's gateway
 }
 
 

@@ -1,18 +1,19 @@
-"""Administration of a stopped server's data: members and tokens."""
+"""Administration of the data: members and tokens. A file is free while its server is stopped; a table always is."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from roost.chat import people
-from roost.local.serve import DATABASE
-from roost.local.sqlite import SqliteTable
+from roost.local.store import open_store
 from roost.storage.items import UserRow, WorkspaceRow
 from roost.storage.people import everybody
+from roost.storage.table import Table
 from roost.storage.workspace import open_workspace
 
 
@@ -20,19 +21,18 @@ from roost.storage.workspace import open_workspace
 class Office:
     """The data, opened."""
 
-    table: SqliteTable
+    table: Table
     workspace: WorkspaceRow
 
 
 @contextlib.contextmanager
-def opened(data: Path) -> Iterator[Office]:
-    """The data in a folder. Raises `TableInUse` while a server has it."""
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    table = SqliteTable(data / DATABASE)
+def opened(data: Path, table_url: str | None = None) -> Iterator[Office]:
+    """The data in a folder, or at a table's address. Raises `TableInUse` while a server has the folder."""
+    store = open_store(data, table_url, os.environ)
     try:
-        yield Office(table, open_workspace(table, int(time.time())))
+        yield Office(store.table, open_workspace(store.table, int(time.time())))
     finally:
-        table.close()
+        store.close()
 
 
 def add(office: Office, name: str) -> UserRow:

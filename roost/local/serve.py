@@ -1,10 +1,11 @@
-"""The laptop's shell: wires SQLite, the gateway and the chat into one process, and runs it."""
+"""The laptop's shell: wires a store, the gateway and the chat into one process, and runs it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,11 +20,10 @@ from roost.gateway.functions import Done, Failed, Returned
 from roost.gateway.sockets import Sockets
 from roost.local.clock import SystemClock
 from roost.local.push import GatewayPush
-from roost.local.sqlite import SqliteTable
+from roost.local.store import Store, open_store
 from roost.local.waiting import Hub
 from roost.settings import Settings
 
-DATABASE = "roost.db"  # in the data folder
 _STAGE = "roost"
 _SWEEP_SECONDS = 10.0
 _SWEEP_ITEMS = 2_000  # of which the expired are removed; small, since a sweep shares the writer with people
@@ -36,7 +36,7 @@ class Running:
 
     host: str
     port: int
-    database: Path
+    place: str  #: where the data is
 
 
 class ChatFunctions:
@@ -44,12 +44,14 @@ class ChatFunctions:
 
     Stronger than API Gateway, which promises no order: the events of one connection take effect in their order. Lines
     that are only said run side by side, so that they share commits; anything else waits for those before it, and those
-    after it wait for it.
+    after it wait for it. Where others write the table too, nothing runs side by side: appends of one connection would
+    race for the channel's head, and any of them could win.
     """
 
-    def __init__(self, app: App, hub: Hub) -> None:
+    def __init__(self, app: App, hub: Hub, *, side_by_side: bool) -> None:
         self._app = app
         self._hub = hub
+        self._side_by_side = side_by_side
         self._lanes: dict[str, _Lane] = {}
         self._running = 0
         self._ended: asyncio.Event | None = None
@@ -67,7 +69,7 @@ class ChatFunctions:
         lane = self._lanes.get(connection)
         if lane is None:
             lane = self._lanes[connection] = _Lane()
-        work = _Work(event, done, alone=not self._app.runs_beside_others(event))
+        work = _Work(event, done, alone=not (self._side_by_side and self._app.runs_beside_others(event)))
         if lane.takes(work):
             self._begin(connection, lane, work)
         else:
@@ -145,37 +147,39 @@ async def serve(
     settings: Settings,
     started: Callable[[Running], None],
     *,
+    table_url: str | None = None,
     log_events: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then close every socket with 1001 and return once all is stored.
 
-    `started` is called when clients can connect. Raises `GatewayError` if the address cannot be listened on and
-    `TableError` if the data cannot be opened, `TableInUse` among them where another server has it.
+    `table_url` names a DynamoDB table to use in place of the data folder's file. `started` is called when clients can
+    connect. Raises `GatewayError` if the address cannot be listened on and `TableError` if the data cannot be opened,
+    `TableInUse` among them where another server has it.
     """
     loop = asyncio.get_running_loop()
     listener = server.listen(host, port)
-    database = data / DATABASE
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    table = SqliteTable(database)
+    store = open_store(data, table_url, os.environ)
+    alone = store.table.exclusive
     try:
         sockets = Sockets(loop)
-        app = App(table, GatewayPush(sockets), SystemClock(), settings)
-        app.begin_alone()
-        functions = ChatFunctions(app, Hub(loop))
+        app = App(store.table, GatewayPush(sockets), SystemClock(), settings)
+        if alone:
+            app.begin_alone()
+        functions = ChatFunctions(app, Hub(loop), side_by_side=alone)
         names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
         # The chat pushes without the management API, so nobody else gets to push through it either.
         gateway_settings = server.Settings(names=names, connections_api=False, log_events=log_events)
         gateway = server.Gateway(_service(), functions, sockets, listener, gateway_settings)
         await gateway.start()
         stop = _stop_signal(loop)
-        sweeper = asyncio.create_task(_sweep(table))
+        sweeper = asyncio.create_task(_sweep(store))
         gc.freeze()  # what stands now stands until the end: the collector need not look at it again
-        started(Running(host, listener.getsockname()[1], database))
+        started(Running(host, listener.getsockname()[1], store.place))
         await stop.wait()
         await gateway.stop()
         sweeper.cancel()
     finally:
-        await asyncio.to_thread(table.close)
+        await asyncio.to_thread(store.close)
 
 
 def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
@@ -188,11 +192,11 @@ def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
     return stop
 
 
-async def _sweep(table: SqliteTable) -> None:
-    """Remove what has expired, a little at a time."""
-    while True:
+async def _sweep(store: Store) -> None:
+    """Remove what has expired, a little at a time, where the store leaves that to us."""
+    while store.sweep is not None:
         await asyncio.sleep(_SWEEP_SECONDS)
-        await asyncio.to_thread(table.sweep, _SWEEP_ITEMS)
+        await asyncio.to_thread(store.sweep, _SWEEP_ITEMS)
 
 
 def _service() -> Service:
