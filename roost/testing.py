@@ -35,12 +35,15 @@ from roost.storage.table import (
     TransactionFailed,
     Update,
     Watcher,
+    check_condition,
     check_item,
     check_key,
     check_limit,
     check_operations,
+    check_partition,
     check_range,
     check_update,
+    index_position,
     key_of,
     page_of,
 )
@@ -79,8 +82,11 @@ class MemoryTable:
         after: str | None = None,
     ) -> Page:
         """Items of one partition in the order of their SK."""
+        check_partition(pk)
         check_limit(limit)
         check_range(prefix, low, high)
+        if after is not None:
+            check_key(Key(pk, after))
 
         def within(sk: str) -> bool:
             key = sk.encode()
@@ -98,7 +104,9 @@ class MemoryTable:
         self, g1pk: str, *, prefix: str = "", reverse: bool = False, limit: int = 1000, after: str | None = None
     ) -> IndexPage:
         """Keys of the items with this `G1PK`, in the order of `G1SK`."""
+        check_partition(g1pk)
         check_limit(limit)
+        check_range(prefix, None, None)
         with self._lock:
             found = [
                 (str(item["G1SK"]).encode(), pk.encode(), sk.encode())
@@ -109,7 +117,7 @@ class MemoryTable:
             ]
         found.sort()
         if after is not None:
-            last = tuple(text.encode() for text in msgspec.json.decode(after, type=list[str]))
+            last = tuple(text.encode() for text in index_position(after))
             found = found[: bisect.bisect_left(found, last)] if reverse else found[bisect.bisect_right(found, last) :]
         if reverse:
             found.reverse()
@@ -120,6 +128,7 @@ class MemoryTable:
     def put(self, item: Item, condition: Condition | None = None) -> None:
         """Write the whole item."""
         check_item(item)
+        check_condition(condition)
         self._apply([Put(item, condition)], single=True)
 
     def update(self, update: Update) -> Item:
@@ -127,13 +136,12 @@ class MemoryTable:
         check_update(update)
         with self._lock:
             self._apply([update], single=True)
-            item = copy.deepcopy(self._current(update.key))
-            assert item is not None
-            return item
+            return copy.deepcopy(self._items[update.key.pk][update.key.sk])  # though it may have expired by this
 
     def delete(self, key: Key, condition: Condition | None = None) -> None:
         """Remove an item."""
         check_key(key)
+        check_condition(condition)
         self._apply([Delete(key, condition)], single=True)
 
     def transact(self, operations: Sequence[Operation]) -> None:

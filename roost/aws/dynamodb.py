@@ -1,8 +1,16 @@
 """The Table port over DynamoDB: one table, hand-signed JSON, no service model.
 
 Reads are strong except on G1. An item's expiry is part of every condition and filter, since DynamoDB's own TTL may take
-days. What throttles or conflicts is tried again a few times with jitter, then said; what may or may not have happened
-is `StoreUnavailable`, except a transaction, whose client token makes a second try safe.
+days.
+
+What is tried again, a few times with full jitter and for five seconds at most:
+
+* whatever DynamoDB throttled or found in the way of another write: nothing has happened;
+* whatever did not leave us whole, as on a kept-alive socket that the other side has closed: nothing has happened;
+* reads, and transactions, whose client token makes one of two equal requests, when the answer was lost or was a 5xx.
+
+A single write whose answer was lost is not repeated: a condition would fail on what the write itself has done. It is
+`StoreUnavailable`, and so is whatever fails for good after a try that may have been carried out.
 """
 
 from __future__ import annotations
@@ -12,6 +20,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -42,18 +51,24 @@ from roost.storage.table import (
     Update,
     Value,
     Watcher,
+    check_condition,
     check_item,
     check_key,
     check_limit,
     check_operations,
+    check_partition,
     check_range,
     check_update,
+    index_position,
 )
 
 INDEX = "G1Index"  # the port's G1: DynamoDB wants names of three characters or more
 _BATCH = 100  # BatchGetItem: keys per call
 _TRIES = 4  # of one call that is throttled, conflicts, or may be repeated safely
-_PAUSE = 0.03  # seconds before the second try at most; doubled for each further one
+_BATCH_TRIES = 8  # of what a batch leaves unread, as long as some of it is read
+_PAUSE = 0.03  # seconds before the second try at most; doubled for each further one, up to half a second
+_BUDGET = 5.0  # seconds that one call may take with all its tries: G16
+_TIMEOUT = 3.0  # seconds that one try may wait: DynamoDB answers within milliseconds or not at all
 
 _THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 _CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
@@ -76,11 +91,12 @@ class DynamoTable:
         region: str,
         credentials: Callable[[], Credentials],
         clock: Callable[[], float] = time.time,
-        timeout: float = 5.0,
+        timeout: float = _TIMEOUT,
         meter: Meter | None = None,
     ) -> None:
         self._name = name
         self._sockets = Sockets(endpoint, timeout)
+        self._timeout = timeout
         self._signer = Signer(credentials, "dynamodb", region)
         self._clock = clock
         self._meter = meter
@@ -96,6 +112,8 @@ class DynamoTable:
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         """The items in the order of `keys`."""
         found: dict[Key, Item] = {}
+        for key in keys:
+            check_key(key)
         distinct = list(dict.fromkeys(keys))
         for start in range(0, len(distinct), _BATCH):
             found |= self._get_batch(distinct[start : start + _BATCH])
@@ -104,7 +122,8 @@ class DynamoTable:
     def _get_batch(self, keys: Sequence[Key]) -> dict[Key, Item]:
         found: dict[Key, Item] = {}
         waiting: list[Any] = [_key(key) for key in keys]
-        for attempt in range(_TRIES * 2):
+        deadline = time.monotonic() + _BUDGET
+        for attempt in range(_BATCH_TRIES):
             request = {"RequestItems": {self._name: {"Keys": waiting, "ConsistentRead": True}}}
             answer = self._call("BatchGetItem", request)
             for raw in answer["Responses"].get(self._name, ()):
@@ -114,7 +133,8 @@ class DynamoTable:
             waiting = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
             if not waiting:
                 return found
-            _pause(attempt)
+            if not _pause(attempt, deadline):
+                break
         raise Throttled("the store left keys unread")
 
     def query(
@@ -129,8 +149,11 @@ class DynamoTable:
         after: str | None = None,
     ) -> Page:
         """Items of one partition in the order of their SK."""
+        check_partition(pk)
         check_limit(limit)
         check_range(prefix, low, high)
+        if after is not None:
+            check_key(Key(pk, after))
         if low is not None and high is not None and low.encode() > high.encode():
             return Page([], None)
         values: dict[str, Any] = {":pk": {"S": pk}, ":now": {"N": str(int(self._clock()))}}
@@ -155,7 +178,9 @@ class DynamoTable:
         self, g1pk: str, *, prefix: str = "", reverse: bool = False, limit: int = 1000, after: str | None = None
     ) -> IndexPage:
         """Keys of the items with this `G1PK`. Lags; an expired item stays until the store removes it."""
+        check_partition(g1pk)
         check_limit(limit)
+        check_range(prefix, None, None)
         values: dict[str, Any] = {":pk": {"S": g1pk}}
         condition = "G1PK = :pk"
         if prefix:
@@ -170,7 +195,7 @@ class DynamoTable:
             "Limit": limit,
         }
         if after is not None:
-            g1sk, pk, sk = msgspec.json.decode(after, type=tuple[str, str, str])
+            g1sk, pk, sk = index_position(after)
             request["ExclusiveStartKey"] = {**_key(Key(pk, sk)), "G1PK": {"S": g1pk}, "G1SK": {"S": g1sk}}
         answer = self._call("Query", request)
         entries = [IndexEntry(*(raw[name]["S"] for name in ("PK", "SK", "G1PK", "G1SK"))) for raw in answer["Items"]]
@@ -183,6 +208,7 @@ class DynamoTable:
     def put(self, item: Item, condition: Condition | None = None) -> None:
         """Write the whole item."""
         check_item(item)
+        check_condition(condition)
         self._call("PutItem", self._put(Put(item, condition)))
 
     def update(self, update: Update) -> Item:
@@ -194,6 +220,7 @@ class DynamoTable:
     def delete(self, key: Key, condition: Condition | None = None) -> None:
         """Remove an item."""
         check_key(key)
+        check_condition(condition)
         self._call("DeleteItem", self._delete(Delete(key, condition)))
 
     def transact(self, operations: Sequence[Operation]) -> None:
@@ -203,7 +230,9 @@ class DynamoTable:
             "TransactItems": [self._transact_item(operation) for operation in operations],
             "ClientRequestToken": str(uuid.uuid4()),
         }
-        self._call("TransactWriteItems", request)
+        # one that names what it saw would find it changed once the other is through: its caller reads again
+        compares = any(isinstance(operation.condition, Equals) for operation in operations)
+        self._call("TransactWriteItems", request, conflicts=not compares)
 
     def watch(self, watcher: Watcher) -> None:
         """Refused: others write to this table too."""
@@ -260,33 +289,46 @@ class DynamoTable:
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
-    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """One call, tried again where that is right. Raises the port's errors."""
+    def _call(self, operation: str, request: dict[str, Any], *, conflicts: bool = True) -> dict[str, Any]:
+        """One call, tried again where that is right; `conflicts` says whether it is after a conflict. Raises the
+        port's errors."""
         if self._meter is not None:
             request["ReturnConsumedCapacity"] = "TOTAL"
         body = msgspec.json.encode(request)
         repeatable = operation in _READS or operation == "TransactWriteItems"
+        deadline = time.monotonic() + _BUDGET
+        unsure = False  # an earlier try may have been carried out
         for attempt in range(_TRIES):
-            last = attempt == _TRIES - 1
-            try:
-                answer = self._send(operation, body)
-            except Unreachable as error:
-                if last or not repeatable:
-                    raise StoreUnavailable(str(error)) from None
-            else:
-                if answer.status == 200:
-                    return self._metered(operation, answer)
-                error_body = _error_body(answer)
-                if not self._try_again(answer, error_body, repeatable=repeatable) or last:
-                    raise self._error(answer, error_body)
-            _pause(attempt)
+            outcome = self._try(operation, body, deadline, repeatable=repeatable, conflicts=conflicts)
+            if not isinstance(outcome, _Failure):
+                return outcome
+            unsure |= outcome.unsure and operation not in _READS
+            if not outcome.again or attempt == _TRIES - 1 or not _pause(attempt, deadline):
+                raise outcome.for_good(unsure=unsure)
         raise AssertionError("unreachable")
 
-    def _send(self, operation: str, body: bytes) -> Answer:
+    def _try(
+        self, operation: str, body: bytes, deadline: float, *, repeatable: bool, conflicts: bool
+    ) -> dict[str, Any] | _Failure:
+        try:
+            answer = self._send(operation, body, min(self._timeout, max(0.1, deadline - time.monotonic())))
+            if answer.status == 200:
+                return self._metered(operation, answer)
+        except Unreachable as failure:
+            return _Failure(StoreUnavailable(str(failure)), again=repeatable or not failure.sent, unsure=failure.sent)
+        except msgspec.DecodeError:
+            return _Failure(StoreUnavailable("the answer was no JSON"), again=repeatable, unsure=True)
+        error = self._error(answer, _error_body(answer))
+        if isinstance(error, StoreUnavailable):
+            server = answer.status >= 500
+            return _Failure(error, again=server and repeatable, unsure=server)
+        return _Failure(error, again=isinstance(error, Throttled) or (conflicts and _conflict_alone(error)))
+
+    def _send(self, operation: str, body: bytes, timeout: float) -> Answer:
         path = self._sockets.base + "/"
         headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"DynamoDB_20120810.{operation}"}
         signed = self._signer.headers("POST", self._sockets.host, path, headers, body)
-        return self._sockets.request("POST", path, signed, body)
+        return self._sockets.request("POST", path, signed, body, timeout)
 
     def _metered(self, operation: str, answer: Answer) -> dict[str, Any]:
         decoded: dict[str, Any] = msgspec.json.decode(answer.body)
@@ -295,16 +337,6 @@ class DynamoTable:
             for each in consumed if isinstance(consumed, list) else [consumed]:
                 self._meter(operation, each)
         return decoded
-
-    @staticmethod
-    def _try_again(answer: Answer, body: Mapping[str, Any], *, repeatable: bool) -> bool:
-        kind = _kind(body)
-        if kind in _THROTTLES or kind in _CONFLICTS:
-            return True
-        if kind == "TransactionCanceledException":
-            codes = {reason.get("Code") for reason in body.get("CancellationReasons", ())}
-            return bool(codes & {"ThrottlingError", "ProvisionedThroughputExceeded"})
-        return answer.status >= 500 and repeatable
 
     def _error(self, answer: Answer, body: Mapping[str, Any]) -> TableError:
         kind, message = _kind(body), str(body.get("message") or body.get("Message") or "")
@@ -343,6 +375,28 @@ class DynamoTable:
         item = _plain_item(raw)
         expiry = item.get("x")
         return None if isinstance(expiry, int) and expiry <= self._clock() else item
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a try came to nothing, whether another is right, and whether this one may have been carried out."""
+
+    error: TableError
+    again: bool
+    unsure: bool = False
+
+    def for_good(self, *, unsure: bool) -> TableError:
+        """What to raise when there is no other try; `unsure` says that one before may have been carried out."""
+        if unsure and isinstance(self.error, Throttled | Conflict):
+            return StoreUnavailable(f"an earlier try may have been carried out; the last: {self.error}")
+        return self.error
+
+
+def _conflict_alone(error: TableError) -> bool:
+    """Whether nothing but another write was in the way."""
+    if isinstance(error, TransactionFailed):
+        return not any(isinstance(reason, ConditionFailed) for reason in error.reasons)
+    return isinstance(error, Conflict)
 
 
 class _Expression:
@@ -396,8 +450,13 @@ def _sk_condition(prefix: str, low: str | None, high: str | None, values: dict[s
     return " AND SK <= :high" if high is not None else ""
 
 
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311  full jitter, no secret
+def _pause(attempt: int, deadline: float) -> bool:
+    """Wait a little before the next try; False, at once, where it would begin after the deadline."""
+    seconds = random.uniform(0, min(0.5, _PAUSE * 2**attempt))  # noqa: S311  full jitter, no secret
+    if time.monotonic() + seconds >= deadline:
+        return False
+    time.sleep(seconds)
+    return True
 
 
 def _error_body(answer: Answer) -> Mapping[str, Any]:

@@ -37,11 +37,19 @@ class Answer:
 
 
 class Unreachable(Exception):
-    """No whole answer came: the request may or may not have been carried out."""
+    """No whole answer came. Unless `sent`, the request did not leave us whole, so it was surely not carried out."""
+
+    def __init__(self, error: Exception, *, sent: bool) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.sent = sent
 
 
 class Signer:
-    """Signs requests for one service and region. Safe to share between threads."""
+    """Signs requests for one service and region. Safe to share between threads.
+
+    A path is given percent-encoded as it is sent, and a query (`a=1&b=2`) too, without its question mark. S3 differs
+    from all other services: the path is signed as it is instead of encoded once more, and the body's hash is a header.
+    """
 
     def __init__(self, credentials: Callable[[], Credentials], service: str, region: str) -> None:
         self._credentials = credentials
@@ -50,35 +58,95 @@ class Signer:
         self._key: tuple[str, str, bytes] = ("", "", b"")  # day, secret, the key derived from them
 
     def headers(
-        self, method: str, host: str, path: str, headers: Mapping[str, str], body: bytes, now: float | None = None
+        self,
+        method: str,
+        host: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        now: float | None = None,
+        query: str = "",
     ) -> dict[str, str]:
-        """`headers` with what a signed request needs. `path` is percent-encoded as it is sent, without a query."""
+        """`headers` with what a signed request needs."""
         credentials = self._credentials()
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        stamp = _stamp(now)
+        content = hashlib.sha256(body).hexdigest()
         signed = {name.lower(): value for name, value in headers.items()} | {"host": host, "x-amz-date": stamp}
+        if self._service == "s3":
+            signed["x-amz-content-sha256"] = content
         if credentials.token:
             signed["x-amz-security-token"] = credentials.token
         names = ";".join(sorted(signed))
-        lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-        encoded_again = quote(path, safe="/-_.~")
-        canonical = f"{method}\n{encoded_again}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
-        scope = f"{stamp[:8]}/{self._region}/{self._service}/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        key = self._signing_key(stamp[:8], credentials.secret_key)
-        signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-        credential = f"{credentials.access_key}/{scope}"
+        signature = self._signature(credentials, stamp, _canonical(method, self._path(path), query, signed, content))
+        credential = f"{credentials.access_key}/{self._scope(stamp)}"
         signed["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
         )
         return signed
 
+    def presigned(
+        self, method: str, host: str, path: str, seconds: int, query: str = "", now: float | None = None
+    ) -> str:
+        """A query that lets whoever has it make this one request to S3 for some time, with any body."""
+        credentials = self._credentials()
+        stamp = _stamp(now)
+        parameters = {
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": f"{credentials.access_key}/{self._scope(stamp)}",
+            "X-Amz-Date": stamp,
+            "X-Amz-Expires": str(seconds),
+            "X-Amz-SignedHeaders": "host",
+        }
+        if credentials.token:
+            parameters["X-Amz-Security-Token"] = credentials.token
+        whole = "&".join(
+            filter(None, [query, *(f"{name}={quote(value, safe='')}" for name, value in parameters.items())])
+        )
+        canonical = _canonical(method, self._path(path), whole, {"host": host}, "UNSIGNED-PAYLOAD")
+        return f"{whole}&X-Amz-Signature={self._signature(credentials, stamp, canonical)}"
+
+    def sign_text(self, text: str, stamp: str) -> str:
+        """The signature of any text (an S3 POST policy), with the key of the day that `stamp` begins with."""
+        key = self._signing_key(stamp[:8], self._credentials().secret_key)
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+    def _path(self, path: str) -> str:
+        return path if self._service == "s3" else quote(path, safe="/-_.~")
+
+    def _scope(self, stamp: str) -> str:
+        return f"{stamp[:8]}/{self._region}/{self._service}/aws4_request"
+
+    def _signature(self, credentials: Credentials, stamp: str, canonical: str) -> str:
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        text = f"AWS4-HMAC-SHA256\n{stamp}\n{self._scope(stamp)}\n{digest}"
+        key = self._signing_key(stamp[:8], credentials.secret_key)
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
     def _signing_key(self, day: str, secret: str) -> bytes:
-        if self._key[:2] != (day, secret):
+        known = self._key  # one value, so that another thread cannot change it between the look and the use
+        if known[:2] != (day, secret):
             key = f"AWS4{secret}".encode()
             for part in (day, self._region, self._service, "aws4_request"):
                 key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-            self._key = (day, secret, key)
-        return self._key[2]
+            known = self._key = (day, secret, key)
+        return known[2]
+
+
+def _stamp(now: float | None) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+
+
+def _canonical(method: str, path: str, query: str, headers: Mapping[str, str], content: str) -> str:
+    """The request as it is signed: parameters and headers in order, blanks in headers single."""
+    ordered = "&".join(f"{name}={value}" for name, _, value in sorted(part.partition("=") for part in query.split("&")))
+    names = sorted(headers)
+    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in names)
+    return f"{method}\n{path}\n{ordered if query else ''}\n{lines}\n{';'.join(names)}\n{content}"
+
+
+_IDLE = (
+    30.0  # seconds after which an idle socket is not used again: the other side, or a NAT between, may have dropped it
+)
 
 
 class Sockets:
@@ -90,45 +158,61 @@ class Sockets:
         self.base = parts.path.rstrip("/")
         self._secure = parts.scheme == "https"
         self._timeout = timeout
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []  # with the time since when
         self._lock = threading.Lock()
         self._context = ssl.create_default_context() if self._secure else None
 
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send one request and read its whole answer. Raises `Unreachable`."""
-        connection = self._take()
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float | None = None
+    ) -> Answer:
+        """Send one request and read its whole answer. `timeout` is for each wait, in seconds. Raises `Unreachable`."""
+        connection, sent = self._take(self._timeout if timeout is None else timeout), False
         try:
             connection.request(method, path, body, dict(headers))
+            sent = True
             response = connection.getresponse()
             answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise Unreachable(f"{type(error).__name__}: {error}") from error
+            self.close()  # whatever ended this one has likely ended those that lie idle
+            raise Unreachable(error, sent=sent) from error
         if response.will_close:
             connection.close()
         else:
             with self._lock:
-                self._idle.append(connection)
+                self._idle.append((connection, time.time()))
         return answer
 
     def close(self) -> None:
         """Close what is idle."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
 
-    def _take(self) -> http.client.HTTPConnection:
+    def _take(self, timeout: float) -> http.client.HTTPConnection:
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                connection, since = self._idle.pop() if self._idle else (None, 0.0)
             if connection is None:
-                return self._connect()
-            if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
+                return self._new(timeout)
+            if _usable(connection, time.time() - since):
+                connection.timeout = timeout
+                connection.sock.settimeout(timeout)
                 return connection
-            connection.close()  # readable while nothing is due: the other side has closed it
+            connection.close()
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _new(self, timeout: float) -> http.client.HTTPConnection:
         if self._context is not None:
-            return http.client.HTTPSConnection(self.host, timeout=self._timeout, context=self._context)
-        return http.client.HTTPConnection(self.host, timeout=self._timeout)
+            return http.client.HTTPSConnection(self.host, timeout=timeout, context=self._context)
+        return http.client.HTTPConnection(self.host, timeout=timeout)
+
+
+def _usable(connection: http.client.HTTPConnection, age: float) -> bool:
+    """Whether a socket was idle for a short time only, and is silent: readable while nothing is due means closed.
+
+    By the wall clock, which goes on while a Lambda environment is frozen.
+    """
+    if connection.sock is None or not 0 <= age < _IDLE:
+        return False
+    return not select.select([connection.sock], [], [], 0)[0]

@@ -28,7 +28,6 @@ from roost.storage.table import (
     Delete,
     IndexEntry,
     IndexPage,
-    InvalidItem,
     Item,
     Key,
     Operation,
@@ -46,6 +45,7 @@ from roost.storage.table import (
     check_partition,
     check_range,
     check_update,
+    index_position,
 )
 
 __all__ = ["SqliteTable", "TableInUse"]
@@ -145,7 +145,7 @@ class SqliteTable:
         compare, order = ("<", "DESC") if reverse else (">", "ASC")
         if after is not None:
             where += f" AND (g1sk, pk, sk) {compare} (?, ?, ?)"
-            values += _index_position(after)
+            values += index_position(after)
         sql = (
             f"SELECT pk, sk, g1pk, g1sk FROM items WHERE g1pk = ? AND g1sk IS NOT NULL{where} "  # noqa: S608  constants only
             f"AND (x IS NULL OR x > ?) ORDER BY g1sk {order}, pk {order}, sk {order} LIMIT ?"
@@ -290,10 +290,3 @@ def _beyond(prefix: str) -> str | None:
         if following <= 0x10FFFF:
             return prefix[:index] + chr(following)
     return None
-
-
-def _index_position(after: str) -> list[str]:
-    try:
-        return list(msgspec.json.decode(after, type=tuple[str, str, str]))
-    except msgspec.MsgspecError:
-        raise InvalidItem("`after` is the `next` of a page before") from None

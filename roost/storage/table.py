@@ -468,6 +468,17 @@ def check_range(prefix: str, low: str | None, high: str | None) -> None:
             _check_key_text("SK", text)
 
 
+def index_position(after: str) -> tuple[str, str, str]:
+    """`G1SK`, `PK` and `SK` out of the `next` of an `IndexPage`. Raises `InvalidItem` for what is none."""
+    try:
+        g1sk, pk, sk = msgspec.json.decode(after, type=tuple[str, str, str])
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        raise InvalidItem("`after` is the `next` of a page before") from None
+    _check_key_text("G1SK", g1sk)
+    check_key(Key(pk, sk))
+    return g1sk, pk, sk
+
+
 def page_of(rows: Iterable[tuple[str, Item | None]], limit: int) -> Page:
     """A page from up to `limit` + 1 rows of (SK, item or None if it has expired): ends at the limit or at 1 MB read."""
     items: list[Item] = []

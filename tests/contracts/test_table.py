@@ -227,6 +227,10 @@ def test_every_kind_of_write_that_is_refused_shows_what_was_there(table: Table) 
 def test_a_condition_that_no_item_could_meet_is_refused(table: Table, wrong: Any) -> None:
     table.put(item(A, n=1))
     with pytest.raises(InvalidItem):
+        table.put(item(A, n=2), wrong)
+    with pytest.raises(InvalidItem):
+        table.delete(A, wrong)
+    with pytest.raises(InvalidItem):
         table.update(Update(A, set={"n": 2}, condition=wrong))
     for operation in (Put(item(A), wrong), Delete(A, wrong), Check(A, wrong)):
         with pytest.raises(InvalidItem):
@@ -543,6 +547,36 @@ def test_a_range_that_makes_no_sense_is_refused(table: Table, wrong: Any) -> Non
         table.query("p", **wrong)
 
 
+@pytest.mark.parametrize("wrong", ["", "\ud800", "p" * 2049], ids=["empty", "a surrogate", "too long"])
+def test_what_can_be_no_key_is_refused_wherever_it_is_asked_for(table: Table, wrong: str) -> None:
+    reads: list[Callable[[], Any]] = [
+        lambda: table.get(Key(wrong, "a")),
+        lambda: table.get_many([A, Key("p", wrong)]),
+        lambda: table.query(wrong),
+        lambda: table.query("p", after=wrong),
+        lambda: table.query_index(wrong),
+        lambda: table.delete(Key(wrong, "a")),
+    ]
+    for read in reads:
+        with pytest.raises(InvalidItem):
+            read()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "no position", "[]", '["1","p"]', '["1","p",5]', '["","p","a"]', '["1","","a"]', '{"a":1}', "\ud800"]
+)
+def test_a_page_of_the_index_goes_on_from_a_page_before_or_not_at_all(table: Table, wrong: str) -> None:
+    table.put(item(A, G1PK="g", G1SK="1"))
+    with pytest.raises(InvalidItem):
+        table.query_index("g", after=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["\ud800", "g" * 1025], ids=["a surrogate", "too long"])
+def test_a_prefix_that_no_key_has_is_refused_in_the_index_too(table: Table, wrong: str) -> None:
+    with pytest.raises(InvalidItem):
+        table.query_index("g", prefix=wrong)
+
+
 # -- the index --------------------------------------------------------------------------------------------------------
 
 
@@ -644,6 +678,16 @@ def test_an_update_may_change_when_an_item_expires(engine: Engine) -> None:
     table.update(Update(B, remove=["x"]))
     engine.now = now + 61
     assert table.query("p").items == [item(A, x=now + 600), item(B)]
+
+
+def test_an_update_answers_the_item_though_it_makes_it_expire(engine: Engine) -> None:
+    table, now = engine.table, int(engine.now)
+    table.put(item(A, x=now + 60))
+    assert table.update(Update(A, add={"x": -60})) == item(A, x=now)
+    assert table.get(A) is None
+    table.put(item(A, n=1, x=now + 60))
+    assert table.update(Update(A, set={"x": now})) == item(A, n=1, x=now)
+    assert table.query("p").items == []
 
 
 def test_an_expired_item_is_absent_from_conditions(engine: Engine) -> None:

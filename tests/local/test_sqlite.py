@@ -234,28 +234,6 @@ def test_a_row_that_cannot_be_stored_takes_no_other_with_it(tmp_path: Path) -> N
     table.close()
 
 
-def test_an_update_answers_the_item_though_it_makes_it_expire(tmp_path: Path) -> None:
-    table = SqliteTable(tmp_path / "t.db", clock=lambda: 1000.0)
-    table.put({"PK": "p", "SK": "a", "x": 2000})
-    assert table.update(Update(A, add={"x": -1500})) == {"PK": "p", "SK": "a", "x": 500}
-    assert table.get(A) is None
-    table.close()
-
-
-def test_a_query_of_what_can_be_no_partition_is_refused(tmp_path: Path) -> None:
-    table = SqliteTable(tmp_path / "t.db")
-    for wrong in ("", "\ud800", "p" * 2049):
-        with pytest.raises(InvalidItem):
-            table.query(wrong)
-        with pytest.raises(InvalidItem):
-            table.query_index(wrong)
-    with pytest.raises(InvalidItem):
-        table.query("p", after="")
-    with pytest.raises(InvalidItem, match="page before"):
-        table.query_index("g", after="no position")
-    table.close()
-
-
 def test_what_a_read_remembers_is_what_the_file_has(tmp_path: Path) -> None:
     """Readers fill the memory while writers change the rows; each reader's numbers only grow."""
     table = SqliteTable(tmp_path / "t.db")
