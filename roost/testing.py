@@ -288,7 +288,7 @@ class Room:
 
     def __init__(self, table: Any = None, settings: Settings | None = None) -> None:
         self.clock = FakeClock()
-        self.table = table if table is not None else MemoryTable(clock=lambda: self.clock.now)
+        self.table: Any = table if table is not None else MemoryTable(clock=lambda: self.clock.now)
         self.push = MemoryPush()
         self.app = App(self.table, self.push, self.clock, settings or Settings())
 

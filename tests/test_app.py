@@ -1,10 +1,9 @@
 """The text protocol and its guards, acted out by people. Each fault of the original app is a test here; its number in
-the list of faults stands in the docstring."""
+the list of faults stands in the docstring. On every engine: `new_room` and `room` are in tests/conftest.py."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 
@@ -14,13 +13,9 @@ from roost.settings import Settings
 from roost.storage.items import socket_key, tuned_key
 from roost.storage.table import StoreUnavailable, Throttled
 from roost.testing import MemoryTable, Room, http_event, socket_event
+from tests.conftest import NewRoom
 
 HELP = "Valid commands: /help, /name [NAME], /channel [CHAN_NAME], /who, /channels, /history [N], /login TOKEN"
-
-
-@pytest.fixture
-def room() -> Room:
-    return Room()
 
 
 # -- the blog post's exchange -----------------------------------------------------------------------------------------
@@ -223,23 +218,13 @@ def test_a_command_after_the_disconnect_brings_no_ghost_into_being(room: Room) -
     assert len(room.table.everything()) <= before + 3  # #random itself was made
 
 
-def test_a_connection_costs_two_writes_whatever_the_channels_size() -> None:
+def test_a_connection_costs_two_writes_whatever_the_channels_size(room: Room) -> None:
     """S12, S13, S24"""
-
-    class Counting(MemoryTable):
-        writes = 0
-
-        def _apply(self, operations: Any, *, single: bool) -> None:
-            self.writes += len(operations)
-            super()._apply(operations, single=single)
-
-    table = Counting()
-    room = Room(table)
     for n in range(200):
         room.enter(f"c{n}")
-    table.writes = 0
+    room.table.writes = 0
     room.enter("one more")
-    assert table.writes == 2
+    assert room.table.writes == 2
 
 
 def test_who_just_came_hears_what_is_said_next(room: Room) -> None:
@@ -361,9 +346,9 @@ def test_on_an_empty_table_the_list_is_general(room: Room) -> None:
 # -- security ---------------------------------------------------------------------------------------------------------
 
 
-def test_where_guests_are_off_a_connection_without_identity_is_refused() -> None:
+def test_where_guests_are_off_a_connection_without_identity_is_refused(new_room: NewRoom) -> None:
     """S36"""
-    room = Room(settings=Settings(guests=False))
+    room = new_room(Settings(guests=False))
     room.enter("a")
     assert room.answer == {"statusCode": 403}
     assert room.table.everything() == []
@@ -381,9 +366,9 @@ def test_where_guests_are_off_a_connection_without_identity_is_refused() -> None
         ("", 403),
     ],
 )
-def test_a_foreign_page_cannot_open_a_socket(origin: str | None, status: int) -> None:
+def test_a_foreign_page_cannot_open_a_socket(new_room: NewRoom, origin: str | None, status: int) -> None:
     """S37"""
-    room = Room(settings=Settings(origins=("https://team.example",)))
+    room = new_room(Settings(origins=("https://team.example",)))
     room.enter("a", headers={} if origin is None else {"Origin": origin})
     assert room.answer["statusCode"] == status
 
@@ -424,9 +409,9 @@ def test_a_name_cannot_forge_a_line_either(room: Room) -> None:
     assert ben.hears() == ["#general x#general CEO: hello"]
 
 
-def test_over_the_limit_a_connection_is_told_and_nothing_is_stored() -> None:
+def test_over_the_limit_a_connection_is_told_and_nothing_is_stored(new_room: NewRoom) -> None:
     """S41, G16"""
-    room = Room(settings=Settings(limits=True))
+    room = new_room(Settings(limits=True))
     ana, ben = room.enter("a"), room.enter("b")
     for n in range(100):
         assert ana.says(f"line {n}") == []
@@ -521,17 +506,6 @@ def test_a_very_long_list_is_cut_to_one_frame(room: Room) -> None:
 # -- the last guard ---------------------------------------------------------------------------------------------------
 
 
-class Broken(MemoryTable):
-    """A store that fails when told to."""
-
-    error: Exception | None = None
-
-    def _apply(self, operations: Any, *, single: bool) -> None:
-        if self.error is not None:
-            raise self.error
-        super()._apply(operations, single=single)
-
-
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
@@ -541,13 +515,11 @@ class Broken(MemoryTable):
     ],
 )
 def test_whatever_the_store_does_the_person_gets_one_line_and_the_log_no_content(
-    error: Exception, answer: str, caplog: pytest.LogCaptureFixture
+    room: Room, error: Exception, answer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("roost").propagate = True
-    table = Broken()
-    room = Room(table)
     ana = room.enter("a")
-    table.error = error
+    room.table.error = error
     (line,) = ana.says("my private words")
     assert line.startswith(answer)
     assert "private words" not in caplog.text
@@ -555,10 +527,9 @@ def test_whatever_the_store_does_the_person_gets_one_line_and_the_log_no_content
     assert room.app.handle(socket_event("MESSAGE", "a", "x")) == {"statusCode": 200}
 
 
-def test_a_connect_that_fails_is_a_500_with_a_request_id() -> None:
-    table = Broken()
-    table.error = ValueError("secret")
-    answer = Room(table).app.handle(socket_event("CONNECT", "a"))
+def test_a_connect_that_fails_is_a_500_with_a_request_id(room: Room) -> None:
+    room.table.error = ValueError("secret")
+    answer = room.app.handle(socket_event("CONNECT", "a"))
     assert answer["statusCode"] == 500
     assert "fatal_error" in answer["body"]
     assert "secret" not in answer["body"]

@@ -1,4 +1,4 @@
-"""docs/protocol.md is true: each of its examples is replayed, to the byte."""
+"""docs/protocol.md is true: each of its examples is replayed, to the byte, on every engine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from tests.tools import ROOT
 EXAMPLE = re.compile(r"^    ([ab])([<>]) (.*)$")
 
 
-def test_every_example_of_the_protocol_page_happens_as_written() -> None:
+def test_every_example_of_the_protocol_page_happens_as_written(room: Room) -> None:
     lines = (ROOT / "docs" / "protocol.md").read_text().splitlines()
     steps = [match.groups() for match in map(EXAMPLE.match, lines) if match]
     assert len(steps) > 30
-    room = Room()
     people = {"a": room.enter("a"), "b": room.enter("b")}
     due: dict[str, list[str]] = {"a": [], "b": []}
     for who, direction, text in steps:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from roost.aws.dynamodb import DynamoTable, table_definition
-from roost.aws.sign import Credentials
+from roost.aws.dynamodb import DynamoTable
 from roost.local.sqlite import SqliteTable
 from roost.storage.table import Table
 from roost.testing import MemoryTable
-from tests.tools import dynamodb_local, ministack
+from tests.engines import dynamo_table
 
 
 class Engine:
@@ -26,33 +25,7 @@ class Engine:
 
 
 def _dynamo(endpoint: str) -> Callable[[Callable[[], float]], DynamoTable]:
-    import boto3
-
-    name = f"contract-{time.time_ns()}"
-    session = boto3.session.Session()
-    client = session.client(
-        "dynamodb",
-        endpoint_url=endpoint,
-        region_name="eu-west-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    client.create_table(**table_definition(name))
-    client.close()
-    key = Credentials("test", "test")
-    return lambda clock: DynamoTable(name, endpoint=endpoint, region="eu-west-1", credentials=lambda: key, clock=clock)
-
-
-@pytest.fixture(scope="session")
-def ministack_endpoint() -> Iterator[str]:
-    with ministack() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="session")
-def dynamodb_local_endpoint() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
+    return lambda clock: dynamo_table(endpoint, clock)
 
 
 @pytest.fixture(
