@@ -49,7 +49,7 @@ def variables(function: Function, service: Service, added: Mapping[str, str]) ->
     kept = {name: shell[name] for name in _KEPT if name in shell}
     kept |= {name: value for name, value in shell.items() if name.startswith(_KEPT_PREFIXES)}
     credentials = {name: shell[name] for name in _CREDENTIALS if name in shell}
-    if "AWS_ACCESS_KEY_ID" not in credentials:
+    if not credentials.get("AWS_ACCESS_KEY_ID"):
         credentials = dict.fromkeys(_CREDENTIALS, "test")
     return {**kept, **added, **function.environment, **credentials, **_reserved(function, service)}
 

@@ -1,6 +1,9 @@
 """HTTP/1.1 on the wire: bytes to requests, responses to bytes, one request at a time on each connection.
 
 Parsing is `httptools` (llhttp, Node's parser). A request that upgrades to WebSocket hands the transport over.
+
+Nobody may wait without end, and nobody keeps a timer: each connection notes since when it waits, and `Clients.sweep`,
+called every few seconds, closes those that wait too long.
 """
 
 from __future__ import annotations
@@ -38,6 +41,61 @@ def json_response(status: int, value: object, headers: Mapping[str, str] | None 
     """An answer that carries a JSON value."""
     pairs = (("Content-Type", "application/json"), *(headers or {}).items())
     return Response(status, pairs, msgspec.json.encode(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a client may take, in seconds: as Apache's mod_reqtimeout and nginx have it by default."""
+
+    head: float = 20.0  #: from connecting, or from a request's first byte, to the end of its headers; TLS included
+    body: float = 20.0  #: for a body, and as much again for every `BODY_STEP` bytes that came
+    idle: float = 60.0  #: between an answer and the next request
+    unread: float = 30.0  #: without reading any of what is due to it
+
+    def scaled(self, factor: float) -> Patience:
+        """The same with every time multiplied by `factor`."""
+        return Patience(self.head * factor, self.body * factor, self.idle * factor, self.unread * factor)
+
+
+BODY_STEP = 10_000  # bytes: who sends slower than 500 of them a second only holds a connection
+
+
+class Clients:
+    """The connections of one server that have not become WebSockets."""
+
+    def __init__(self, most_waiting: int = 8_192, most_held: int = 512 * 1024 * 1024) -> None:
+        self.all: set[HttpConnection] = set()
+        self.waiting: dict[HttpConnection, None] = {}  #: for a request, or for the rest of one: longest first
+        self.held = 0  #: bytes of bodies that are not whole yet
+        self._most_waiting = most_waiting
+        self._most_held = most_held
+
+    def add(self, connection: HttpConnection) -> None:
+        """A client connected. Where too many wait already, the one that has waited longest makes room."""
+        self.all.add(connection)
+        self.waiting[connection] = None
+        if len(self.waiting) > self._most_waiting:
+            next(iter(self.waiting)).abort()
+
+    def discard(self, connection: HttpConnection) -> None:
+        """It is gone, or a WebSocket."""
+        self.all.discard(connection)
+        self.waiting.pop(connection, None)
+
+    def hold(self, count: int) -> bool:
+        """Account for bytes of a body. False: all the bodies on their way are too much for this machine."""
+        self.held += count
+        return self.held <= self._most_held
+
+    def sweep(self, now: float, patience: Patience) -> None:
+        """Close who has waited too long, and drop who does not read."""
+        for connection in list(self.all):
+            connection.look(now, patience)
+
+    def close(self) -> None:
+        """Close them all."""
+        for connection in list(self.all):
+            connection.close()
 
 
 class Application(Protocol):
@@ -100,35 +158,48 @@ class HttpConnection(asyncio.Protocol):
     def __init__(
         self,
         application: Application,
-        connections: set[HttpConnection],
+        clients: Clients,
         tls: ssl.SSLContext | None,
+        *,
         max_head_bytes: int = MAX_HEAD_BYTES,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._application = application
-        self._connections = connections
+        self._clients = clients
         self._tls = tls
         self._max_head_bytes = max_head_bytes
+        self._max_body_bytes = max_body_bytes
         self._transport: asyncio.Transport
         self._scheme = "http"
         self._first = True
         self._incoming = _Incoming()
         self._parser = httptools.HttpRequestParser(self)
         self._exchange: Exchange | None = None
+        self._pipeline: list[tuple[Request, bool]] = []  # whole requests that wait; whether each wants a WebSocket
+        self._refusal: int | None = None  # the status for what follows those, which cannot be read
+        self._last = False  # the parser takes no more: a request asked for another protocol
         self._waiting = b""  # bytes that came while an answer was due
         self.closed = False
-        self.since = asyncio.get_running_loop().time()  #: when it began to wait for a request, loop time
+        self._time = asyncio.get_running_loop().time
+        self._since = self._time()  # when it began to wait for what it waits for
+        self._kept = False  # it has had an answer, and no byte of a next request has come
+        self._in_head = self._in_body = False
+        self._head_bytes = 0  # of a head that has come in pieces so far
+        self._unread = (0, 0.0)  # bytes that the client had still to read at the last look, and since when so many
 
     # -- transport ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
-        self._connections.add(self)
+        self._clients.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self.closed = True
-        self._connections.discard(self)
+        self._clients.discard(self)
+        self._clients.hold(-self._incoming.body_bytes)
+        self._incoming = _Incoming()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -137,10 +208,12 @@ class HttpConnection(asyncio.Protocol):
             if data[0] == HANDSHAKE and self._tls is not None:
                 self._begin_tls(self._tls, data)
                 return
-        if self._exchange is not None:
+        if self._exchange is not None or self._pipeline or self._waiting or self._last:
             self._hold(data)
-        else:
-            self._parse(data)
+            return
+        if self._kept:
+            self._kept, self._since = False, self._time()
+        self._parse(data)
 
     def _begin_tls(self, context: ssl.SSLContext, data: bytes) -> None:
         outer = TlsTransport(self._transport, self, context)
@@ -156,26 +229,71 @@ class HttpConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def close(self) -> None:
-        """Close an idle connection."""
+        """Close it once everything is sent."""
         self._transport.close()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no answer is due."""
-        return self._exchange is None
+    def abort(self) -> None:
+        """Drop it."""
+        self._transport.abort()
+
+    def look(self, now: float, patience: Patience) -> None:
+        """Close it if the client takes too long; no answer is due to half a request. Drop it if nothing is read."""
+        left = self._transport.get_write_buffer_size()
+        if left:
+            if left != self._unread[0]:
+                self._unread = (left, now)
+            elif now - self._unread[1] > patience.unread:
+                self._transport.abort()
+            return
+        if self._unread[0]:  # all read: only now does it begin to wait for a request
+            self._unread, self._since = (0, 0.0), now
+        if self._exchange is None and now - self._since > self._limit(patience):
+            self._transport.abort() if self._transport.is_closing() else self._transport.close()
+
+    def _limit(self, patience: Patience) -> float:
+        if self._in_body:
+            return patience.body * (1 + self._incoming.body_bytes / BODY_STEP)
+        return patience.idle if self._kept else patience.head
 
     # -- parsing --------------------------------------------------------------------------------------------------
 
     def _parse(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return
+        goes_on = self._in_head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
+            self._waiting, self._last = data[upgrade.args[0] :], True
         except httptools.HttpParserCallbackError as error:
             refused = error.__context__
-            self._refuse(refused.status if isinstance(refused, _Refused) else 400)
+            self._refusal = refused.status if isinstance(refused, _Refused) else 400
         except httptools.HttpParserError:
-            self._refuse(400)
+            self._refusal = 400
+        self._head_bytes = self._head_bytes + len(data) if goes_on and self._in_head else 0
+        if self._head_bytes > self._max_head_bytes:  # the parser keeps a header line that never ends
+            self._refusal = 431
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the next request, if one waits and no answer is due."""
+        if self._exchange is not None or self.closed:
+            return
+        if self._pipeline:
+            request, wants_websocket = self._pipeline.pop(0)
+            self._clients.waiting.pop(self, None)
+            self._exchange = exchange = Exchange(request, self)
+            self._application.upgrade(exchange) if wants_websocket else self._application.request(exchange)
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+        elif self._waiting and not self._last:
+            waiting, self._waiting = self._waiting, b""
+            self._transport.resume_reading()
+            self.data_received(waiting)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._in_head = True
 
     def on_url(self, url: bytes) -> None:
         """A part of the request target."""
@@ -194,10 +312,12 @@ class HttpConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole: refuse a body that is too large before it is read."""
+        self._in_head = False
         headers = {name.lower(): value for name, value in self._incoming.headers}
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length[:20]) > MAX_BODY_BYTES:
+        if not length.isdigit() or int(length[:20]) > self._max_body_bytes:
             raise _Refused(413)
+        self._in_body, self._since = True, self._time()
         if headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -206,33 +326,26 @@ class HttpConnection(asyncio.Protocol):
         incoming = self._incoming
         incoming.body.append(body)
         incoming.body_bytes += len(body)
-        if incoming.body_bytes > MAX_BODY_BYTES:
+        if incoming.body_bytes > self._max_body_bytes:
             raise _Refused(413)
+        if not self._clients.hold(len(body)):
+            raise _Refused(503)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        if self._parser.should_upgrade() and self._is_websocket():
-            return  # feed_data raises HttpParserUpgrade next
-        self._begin()
-        assert self._exchange is not None
-        self._application.request(self._exchange)
+        wants_websocket = self._parser.should_upgrade() and self._is_websocket()
+        self._pipeline.append((self._request(), wants_websocket))
 
     def _is_websocket(self) -> bool:
         return any(n.lower() == b"upgrade" and v.lower() == b"websocket" for n, v in self._incoming.headers)
 
-    def _upgrade(self, rest: bytes) -> None:
-        self._waiting = rest
-        if self._exchange is not None:  # an upgrade to something else: answered as a plain request
-            return
-        self._begin()
-        assert self._exchange is not None
-        self._application.upgrade(self._exchange)
-
-    def _begin(self) -> None:
+    def _request(self) -> Request:
         incoming, self._incoming = self._incoming, _Incoming()
+        self._in_body = False
+        self._clients.hold(-incoming.body_bytes)
         peer = self._transport.get_extra_info("peername") or ("", 0)
         here = self._transport.get_extra_info("sockname") or ("", 0)
-        request = Request(
+        return Request(
             method=self._parser.get_method().decode("latin-1"),
             target=incoming.target.decode("latin-1"),
             version=self._parser.get_http_version(),
@@ -242,14 +355,12 @@ class HttpConnection(asyncio.Protocol):
             scheme=self._scheme,
             port=int(here[1]),
         )
-        self._exchange = Exchange(request, self)
 
     def _refuse(self, status: int) -> None:
         """Answer a request that cannot be read on, and close: what follows has no known beginning."""
-        if self._exchange is None and not self.closed:
-            messages = {413: "Request Entity Too Large"}
-            phrase = messages.get(status, http.HTTPStatus(status).phrase)
-            self._write(json_response(status, {"message": phrase}), keep_alive=False, head_only=False)
+        messages = {413: "Request Entity Too Large"}
+        phrase = messages.get(status, http.HTTPStatus(status).phrase)
+        self._write(json_response(status, {"message": phrase}), keep_alive=False, head_only=False)
         self._transport.close()
 
     # -- answering ------------------------------------------------------------------------------------------------
@@ -259,23 +370,26 @@ class HttpConnection(asyncio.Protocol):
         if self.closed:
             return
         asked_to_close = (request.header("connection") or "").lower() == "close"
-        keep_alive = request.version == "1.1" and not asked_to_close and not self._parser.should_upgrade()
+        at_the_end = self._last and not self._pipeline
+        keep_alive = request.version == "1.1" and not asked_to_close and not at_the_end
         self._write(response, keep_alive=keep_alive, head_only=request.method == "HEAD")
         self._exchange = None
-        self.since = asyncio.get_running_loop().time()
+        self._kept, self._since = True, self._time()
+        self._clients.waiting[self] = None
         if not keep_alive:
+            self._pipeline.clear()
             self._transport.close()
             return
         self._transport.resume_reading()
-        if self._waiting:
-            waiting, self._waiting = self._waiting, b""
-            asyncio.get_running_loop().call_soon(self.data_received, waiting)
+        if self._pipeline or self._waiting or self._refusal is not None:
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def switch(self, head: bytes, protocol: asyncio.Protocol) -> None:
         """Become a WebSocket: `protocol` gets the transport and the bytes that came after the request."""
         self.closed = True
-        self._connections.discard(self)
+        self._clients.discard(self)
         self._transport.set_protocol(protocol)
+        self._transport.resume_reading()
         self._transport.write(head)
         if self._waiting:
             waiting, self._waiting = self._waiting, b""

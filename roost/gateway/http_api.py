@@ -53,11 +53,17 @@ class HttpServer:
         self._log_events = log_events
         self._routes = HttpRoutes(api.routes)
         self._ids = Ids()
+        self.running = 0  #: requests that are not answered yet
+        self.stopping = False  #: nothing new begins
 
     def request(self, exchange: Exchange) -> None:
         """Answer one request."""
+        self.running += 1
         call = _Call(exchange, self._ids.new(), time.time(), time.monotonic())
         path = self._without_stage(exchange.request.path)
+        if self.stopping:
+            self._finish(call, json_response(503, {"message": "Service Unavailable"}))
+            return
         if path is None:
             self._finish(call, json_response(404, {"message": "Not Found"}))
             return
@@ -138,6 +144,7 @@ class HttpServer:
         self._finish(call, response, route.key)
 
     def _finish(self, call: _Call, response: Response, route_key: str = "") -> None:
+        self.running -= 1
         request = call.exchange.request
         headers = response.headers
         if self._api.cors is not None:

@@ -71,7 +71,10 @@ class IsolatedFunctions(PooledFunctions):
         except OSError as error:
             raise DefinitionError(f"--isolated cannot run {self._python}: {error.strerror}") from None
         if await check.wait():
-            raise DefinitionError('--isolated needs AWS\'s runtime client: pip install "roost[isolated]"')
+            raise DefinitionError(
+                f"--isolated needs AWS's runtime client in {self._python}: `make setup` installs it, "
+                f"and so does `{self._python} -m pip install awslambdaric`"
+            )
 
     def make_environment(self, function: Function) -> _Environment:
         """A new process."""

@@ -19,7 +19,7 @@ from roost.gateway.functions import Functions
 from roost.gateway.in_process import InProcessFunctions
 from roost.gateway.isolated import IsolatedFunctions
 from roost.gateway.sockets import Sockets
-from roost.gateway.tables import create_tables
+from roost.gateway.tables import create_tables, without_endpoint
 
 log = logging.getLogger("roost.gateway")
 
@@ -66,6 +66,10 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
     identity = certificate(options.data, [options.host])
     environment = {**identity.environment, **_endpoints(options, service, base_url)}
     endpoint = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or options.environ.get("AWS_ENDPOINT_URL")
+    if endpoint is None:
+        missing = without_endpoint(service.tables, real_credentials=bool(options.environ.get("AWS_ACCESS_KEY_ID")))
+        if missing:
+            log.warning("%s", missing)
     for line in await asyncio.to_thread(create_tables, service.tables, endpoint=endpoint, region=service.region):
         say(line)
     settings = server.Settings(

@@ -18,11 +18,12 @@ import msgspec
 
 from roost.gateway.answers import decoded
 from roost.gateway.functions import MAX_PAYLOAD_BYTES, Failed, Invocation, Outcome
-from roost.gateway.http import Exchange, HttpConnection, Response, json_response
+from roost.gateway.http import Clients, Exchange, HttpConnection, Response, json_response
 
 _PREFIX = "/2018-06-01/runtime/"
 _ANSWER = re.compile(r"invocation/[^/]+/(response|error)")
 _HEAD_BYTES = 2 * 1024 * 1024  # the client puts a stack trace for X-Ray into a header
+_BODY_BYTES = 256 * 1024 * 1024  # an answer is read before it is found too large: the refusal ends its call, too
 
 
 class Host(Protocol):
@@ -48,7 +49,7 @@ class RuntimeApi:
         self._host = host
         self._arn = arn
         self._address = ""
-        self._connections: set[HttpConnection] = set()
+        self._clients = Clients()
         self._server: asyncio.Server | None = None
         self._next: Exchange | None = None  # the poll that waits for an event
         self._due: Invocation | None = None  # the event that waits for a poll
@@ -63,7 +64,7 @@ class RuntimeApi:
         return self._address
 
     def _connect(self) -> HttpConnection:
-        return _RuntimeConnection(self, self._connections)
+        return HttpConnection(self, self._clients, None, max_head_bytes=_HEAD_BYTES, max_body_bytes=_BODY_BYTES)
 
     @property
     def polling(self) -> bool:
@@ -83,8 +84,7 @@ class RuntimeApi:
         """Listen no more and drop the runtime's connections, at which it exits once it is idle."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self._connections):
-            connection.close()
+        self._clients.close()
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -147,28 +147,11 @@ class RuntimeApi:
             exchange.respond(_ACCEPTED)
             self._end(_failed(body) if kind == "error" else decoded(body))
 
-    def refused_body(self) -> None:
-        """A body was so large that it was not even read: an answer, as nothing else can be."""
-        self._end(_too_large())
-
     def _end(self, outcome: Outcome) -> None:
         invocation, self._current = self._current, None
         if invocation is not None:
             self._answered = invocation.request_id
             self._host.call_ended(invocation, outcome)
-
-
-class _RuntimeConnection(HttpConnection):
-    """A connection of the runtime, which may send long headers."""
-
-    def __init__(self, api: RuntimeApi, connections: set[HttpConnection]) -> None:
-        super().__init__(api, connections, None, _HEAD_BYTES)
-        self._api = api
-
-    def _refuse(self, status: int) -> None:
-        super()._refuse(status)
-        if status == _TOO_LARGE.status:
-            self._api.refused_body()
 
 
 def _failed(body: bytes) -> Failed:

@@ -14,14 +14,13 @@ from roost.gateway.connections import ConnectionsApi, Credentials
 from roost.gateway.definition import Service
 from roost.gateway.events import Request
 from roost.gateway.functions import Functions
-from roost.gateway.http import Exchange, HttpConnection, Response, json_response
+from roost.gateway.http import Clients, Exchange, HttpConnection, Patience, Response, json_response
 from roost.gateway.http_api import HttpServer
 from roost.gateway.sockets import Sockets
 from roost.gateway.websocket_api import Limits, WebSocketServer
 
 _BACKLOG = 4096  # a reconnect storm must not be refused by the kernel
-_HTTP_IDLE = 60.0  # seconds that an HTTP connection may wait for its next whole request
-_GRACE = 5.0  # seconds that clients and functions have when the gateway stops
+_GRACE = 5.0  # seconds that functions have to answer when the gateway stops, and `$disconnect` after that
 
 
 class GatewayError(Exception):
@@ -44,6 +43,7 @@ class Settings:
     names: tuple[str, ...] = ()  #: host names that clients may dial, besides localhost
     time_scale: float = 1.0  #: multiplies every time limit
     limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)  #: with HTTP clients
     tls: ssl.SSLContext | None = None  #: also answer TLS on the port
     credentials: Credentials | None = None  #: management requests must be signed with this key
     connections_api: bool = True  #: serve the management API
@@ -64,14 +64,15 @@ class Gateway:
         self._port: int = listener.getsockname()[1]
         self._names = {"localhost", "127.0.0.1", "[::1]", *(name.lower() for name in settings.names)}
         self._loop = sockets.loop
-        self._http_connections: set[HttpConnection] = set()
+        self._clients = Clients(_most_waiting())
+        self._patience = settings.patience.scaled(settings.time_scale)
         limits = settings.limits.scaled(settings.time_scale)
         self._websocket = self._websocket_server(limits)
         self._http = self._http_server()
         stage = service.websocket.stage if service.websocket else ""
         self._connections_api = ConnectionsApi(self.sockets, stage, settings.credentials)
         self._server: asyncio.Server | None = None
-        self._sweep_every = max(0.02, min(5.0, limits.idle / 20))
+        self._sweep_every = max(0.02, min(5.0, limits.idle / 20, self._patience.head / 4))
         self._sweeper: asyncio.TimerHandle | None = None
 
     def _websocket_server(self, limits: Limits) -> WebSocketServer | None:
@@ -94,7 +95,12 @@ class Gateway:
         self._sweep()
 
     async def stop(self) -> None:
-        """Take no one new, close every socket with 1001, let running functions end, within a few seconds."""
+        """Refuse what is new, let running functions end and answer, close every socket with 1001, let `$disconnect`
+        run: each within a few seconds.
+
+        The port stays open meanwhile, since a function that runs may post to `@connections`.
+        """
+        await self._drain()
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._server is not None:
@@ -103,14 +109,22 @@ class Gateway:
             connection.close(*events.GOING_AWAY)
         await asyncio.sleep(0)  # the close frames leave at the end of this turn
         await asyncio.wait_for(self._functions.stop(), _GRACE * 2)
-        for http in list(self._http_connections):
-            http.close()
+        self._clients.close()
         await asyncio.sleep(0)
+
+    async def _drain(self) -> None:
+        apis = [api for api in (self._websocket, self._http) if api is not None]
+        for api in apis:
+            api.stopping = True
+        deadline = self._loop.time() + _GRACE
+        while any(api.running for api in apis) and self._loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # what they answered last leaves at the end of this turn
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def _connection(self) -> HttpConnection:
-        return HttpConnection(self, self._http_connections, self._settings.tls)
+        return HttpConnection(self, self._clients, self._settings.tls)
 
     def upgrade(self, exchange: Exchange) -> None:
         """A client asks for a WebSocket."""
@@ -144,13 +158,21 @@ class Gateway:
         return f"localhost:{self._port}"
 
     def _sweep(self) -> None:
+        self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
         if self._websocket is not None:
             self._websocket.sweep()
-        deadline = self._loop.time() - _HTTP_IDLE
-        for http in list(self._http_connections):
-            if http.idle and http.since < deadline:
-                http.close()
-        self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
+        self._clients.sweep(self._loop.time(), self._patience)
+
+
+def _most_waiting() -> int:
+    """How many clients may wait at once: half of the files that this process may have, so that those who talk have the
+    other half."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return 8_192
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 8_192 if files == resource.RLIM_INFINITY else max(64, min(8_192, files // 2))
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:

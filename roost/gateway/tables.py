@@ -19,6 +19,20 @@ _COPIED = (
 )
 
 
+def without_endpoint(tables: Sequence[DeclaredTable], *, real_credentials: bool) -> str | None:
+    """What to say where tables are declared and no endpoint is known, or None where there are none."""
+    if not tables:
+        return None
+    names = ", ".join(table.name for table in tables)
+    where = (
+        "WITH YOUR OWN CREDENTIALS from this shell" if real_credentials else "which refuses their made-up credentials"
+    )
+    return (
+        f"no DynamoDB here for {names}: calls to it go to the real AWS, {where}; "
+        "pass --dynamodb URL, such as that of DynamoDB Local or MiniStack, and the tables are created there"
+    )
+
+
 def create_tables(tables: Sequence[DeclaredTable], *, endpoint: str | None, region: str) -> list[str]:
     """Create each table that is not there yet and wait until it is active; answers what was done, a line each.
 

@@ -180,9 +180,15 @@ class Connection(asyncio.Protocol):
     def _send_protocol_bytes(self) -> None:
         for data in self._ws.data_to_send():
             if data is SEND_EOF:  # everything queued before it leaves at the end of this turn, and so first
-                self._sockets.loop.call_soon(self._transport.close)
+                self._sockets.loop.call_soon(self._leave)
             else:
                 self._sockets.queue(self, data)
+
+    def _leave(self) -> None:
+        """Close the transport, and drop it where the client does not read the last of what is due to it."""
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._sockets.loop.call_later(CLOSE_TIMEOUT, self._abort)
 
     def _end(self, code: int, reason: str) -> None:
         if self._ending is None:

@@ -85,6 +85,8 @@ class WebSocketServer:
         self._variables = {"stageVariables": dict(api.stage_variables)} if api.stage_variables else {}
         self._second = 0
         self._request_time = ""
+        self.running = 0  #: handshakes and messages that functions have not answered yet
+        self.stopping = False  #: nothing new begins
 
     def serves(self, path: str) -> bool:
         """Whether a WebSocket may be opened at this path: the root, or the stage."""
@@ -97,6 +99,9 @@ class WebSocketServer:
         request = exchange.request
         if not self.serves(request.path):
             exchange.respond(json_response(403, {"message": "Forbidden"}))
+            return
+        if self.stopping:
+            exchange.respond(json_response(503, {"message": "Service Unavailable"}))
             return
         protocol = ServerProtocol(extensions=_DEFLATE)
         response = protocol.accept(_handshake(request))
@@ -112,6 +117,7 @@ class WebSocketServer:
             connected_at=int(time.time() * 1000),
         )
         opening = _Opening(exchange, protocol, response, context, self._call())
+        self.running += 1
         if self._api.authorizer is not None:
             self._authorize(opening, self._api.authorizer)
         else:
@@ -153,6 +159,7 @@ class WebSocketServer:
             self._accept(opening, answer.headers)
 
     def _refuse(self, opening: _Opening, status: int) -> None:
+        self.running -= 1
         connection_id, request_id = opening.context["connectionId"], opening.call["requestId"]
         if opening.exchange.alive:
             if status >= 500:
@@ -165,6 +172,7 @@ class WebSocketServer:
         self._say("refused %d", status, connection=connection_id, route="$connect")
 
     def _accept(self, opening: _Opening, headers: Mapping[str, str]) -> None:
+        self.running -= 1
         if not opening.exchange.alive:  # left while `$connect` ran: connected for the app, and gone at once
             self._invoke_disconnect(opening.context, *events.LOST)
             return
@@ -187,6 +195,9 @@ class WebSocketServer:
 
     def message(self, connection: Connection, text: str) -> None:
         """Run the route that a message selects; without one the client gets the Forbidden frame."""
+        if self.stopping:
+            self._server_frame(connection, "Service Unavailable", self._call()["requestId"])
+            return
         key = self._selection.select(text)
         route = (self._custom.get(key) if key is not None else None) or self._default
         if key == "$default":
@@ -201,11 +212,13 @@ class WebSocketServer:
         if self._variables:
             event |= self._variables
         connection.began()
+        self.running += 1
         done = partial(self._answered, connection, route, call["requestId"], time.monotonic())
         self._functions.invoke(route.function, event, done, integration_timeout=self._limits.integration)
 
     def _answered(self, connection: Connection, route: Route, request_id: str, began: float, outcome: Outcome) -> None:
         connection.done()
+        self.running -= 1
         answer = proxy_answer(outcome)
         if answer is None:
             timed_out = isinstance(outcome, IntegrationTimeout)
