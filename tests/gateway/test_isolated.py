@@ -97,7 +97,7 @@ def test_a_python_without_awslambdaric_is_refused_in_one_line(tmp_path: Path) ->
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
     bare.chmod(0o755)
     functions = IsolatedFunctions(Service("s", "dev", "r", "1", {}, None, None), python=bare)
-    with pytest.raises(DefinitionError, match=r'^.*pip install "roost\[isolated\]"$'):
+    with pytest.raises(DefinitionError, match=r"^--isolated needs .*: `make setup` .* -m pip install awslambdaric`$"):
         asyncio.run(functions.start())
 
 
