@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from roost.app import App
-from roost.chat.ports import Outcome
+from roost.chat.ports import BlobMissing, BlobTooLarge, Outcome, Stored, Upload, attachment, check_blob
 from roost.settings import Settings
 from roost.storage.conditions import holds, updated
 from roost.storage.table import (
@@ -227,6 +227,73 @@ class MemoryPush:
     def to(self, connection: str) -> list[str]:
         """The frames that a connection got, in order."""
         return [frame for each, frame in self.sent if each == connection]
+
+
+class MemoryBlobs:
+    """The Blobs port in a dictionary. `receive` and `fetch` play whoever uses the URLs that it gives out."""
+
+    max_bytes = 10 * 1024 * 1024
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._files: dict[str, tuple[bytes, Stored]] = {}
+        self._urls: dict[str, tuple[str, float, Any]] = {}  # what for, until when, and what else was said
+
+    def upload(self, key: str, *, mimetype: str, size: int, seconds: int = 600) -> Upload:
+        """Let somebody put a file of exactly this size and this type."""
+        self._check(key, mimetype, size)
+        return Upload(self._url("upload", key, seconds, Stored(size, mimetype)), {})
+
+    def download(self, key: str, *, name: str, seconds: int = 600) -> str:
+        """A URL for `fetch`."""
+        check_blob(key)
+        return self._url("download", key, seconds, attachment(name))
+
+    def put(self, key: str, data: bytes, *, mimetype: str) -> None:
+        """Keep a file."""
+        self._check(key, mimetype, len(data))
+        self._files[key] = data, Stored(len(data), mimetype)
+
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """A file's bytes, or a part of them."""
+        check_blob(key)
+        if key not in self._files:
+            raise BlobMissing(key)
+        return self._files[key][0][start:][:length]
+
+    def head(self, key: str) -> Stored | None:
+        """What is under this key, or None."""
+        check_blob(key)
+        return self._files[key][1] if key in self._files else None
+
+    def delete(self, key: str) -> None:
+        """Forget a file."""
+        check_blob(key)
+        self._files.pop(key, None)
+
+    def receive(self, upload: Upload, data: bytes) -> bool:
+        """Somebody uploads; whether it was taken."""
+        kind, until, stored = self._urls.get(upload.url, ("", 0.0, None))
+        if kind != "upload" or until <= self._clock() or stored.size != len(data):
+            return False
+        self._files[upload.url.rpartition("/")[2]] = data, stored
+        return True
+
+    def fetch(self, url: str) -> tuple[bytes, Stored, str] | None:
+        """What somebody gets who follows a URL: bytes, what is known of them, and the Content-Disposition."""
+        kind, until, disposition = self._urls.get(url, ("", 0.0, ""))
+        file = self._files.get(url.rpartition("/")[2])
+        return None if kind != "download" or until <= self._clock() or file is None else (*file, disposition)
+
+    def _check(self, key: str, mimetype: str, size: int) -> None:
+        check_blob(key, mimetype=mimetype, size=size)
+        if size > self.max_bytes:
+            raise BlobTooLarge(f"a file has at most {self.max_bytes} bytes")
+
+    def _url(self, kind: str, key: str, seconds: int, more: object) -> str:
+        url = f"/memory/{next(_numbers)}/{key}"
+        self._urls[url] = kind, self._clock() + seconds, more
+        return url
 
 
 class FakeClock:

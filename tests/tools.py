@@ -232,10 +232,10 @@ def wscat(url: str, *options: str) -> Iterator[Wscat]:
 
 
 @contextlib.contextmanager
-def ministack() -> Iterator[str]:
-    """MiniStack; yields its endpoint."""
+def ministack(*, auth: bool = False) -> Iterator[str]:
+    """MiniStack; yields its endpoint. `auth`: signatures, policies and roles are enforced."""
     port = free_port()
-    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
+    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": str(auth).lower()}
     with program([tools.TOOLS / "ministack" / "bin" / "ministack"], env=env) as emulator:
         _wait_for_http(f"http://127.0.0.1:{port}/_ministack/health", emulator)
         yield f"http://127.0.0.1:{port}"

@@ -6,6 +6,7 @@ General Reference, "Signature Version 4 signing process"; a test compares every 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import http.client
@@ -13,9 +14,12 @@ import select
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,34 @@ class Signer:
         canonical = _canonical(method, self._path(path), whole, {"host": host}, "UNSIGNED-PAYLOAD")
         return f"{whole}&X-Amz-Signature={self._signature(credentials, stamp, canonical)}"
 
-    def sign_text(self, text: str, stamp: str) -> str:
-        """The signature of any text (an S3 POST policy), with the key of the day that `stamp` begins with."""
-        key = self._signing_key(stamp[:8], self._credentials().secret_key)
-        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    def form(
+        self, fields: Mapping[str, str], conditions: Sequence[Any], seconds: int, now: float | None = None
+    ) -> dict[str, str]:
+        """`fields` with a signed policy that lets whoever has them send exactly this form to S3, with a file that meets
+        the further conditions, for some time.
+
+        Source: Amazon S3 API reference, "Creating a POST policy".
+        """
+        credentials = self._credentials()
+        moment = time.time() if now is None else now
+        stamp = _stamp(moment)
+        exact = {
+            **fields,
+            "x-amz-algorithm": "AWS4-HMAC-SHA256",
+            "x-amz-credential": f"{credentials.access_key}/{self._scope(stamp)}",
+            "x-amz-date": stamp,
+        }
+        if credentials.token:
+            exact["x-amz-security-token"] = credentials.token
+        expiration = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment + seconds))
+        document = {"expiration": expiration, "conditions": [*({name: exact[name]} for name in exact), *conditions]}
+        policy = base64.b64encode(msgspec.json.encode(document))
+        key = self._signing_key(stamp[:8], credentials.secret_key)
+        return {
+            **exact,
+            "policy": policy.decode(),
+            "x-amz-signature": hmac.new(key, policy, hashlib.sha256).hexdigest(),
+        }
 
     def _path(self, path: str) -> str:
         return path if self._service == "s3" else quote(path, safe="/-_.~")

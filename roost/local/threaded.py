@@ -8,11 +8,11 @@ waits itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from roost.local.waiting import Wait, finish
+from roost.local.waiting import elsewhere
 from roost.storage.table import Condition, IndexPage, Item, Key, Operation, Page, Table, Update, Watcher
 
 T = TypeVar("T")
@@ -83,10 +83,4 @@ class ThreadedTable:
         self._pool.shutdown()
 
     def _call(self, function: Callable[[], T]) -> T:
-        wait = Wait()
-        if wait.task is None:
-            return function()
-        future: Future[T] = self._pool.submit(function)
-        future.add_done_callback(lambda _: finish((wait,)))
-        wait.wait()
-        return future.result()
+        return elsewhere(self._pool, function)

@@ -19,8 +19,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
+
+T = TypeVar("T")
 
 
 class Hub:
@@ -108,6 +112,18 @@ def sleep(seconds: float) -> None:
         wait.wait()
     else:
         time.sleep(seconds)
+
+
+def elsewhere(pool: Executor, function: Callable[[], T]) -> T:
+    """Run a function that blocks, and answer what it answers: for a Task on a thread of the pool, which leaves the
+    event loop to others meanwhile; otherwise here."""
+    if not isinstance(getcurrent(), Task):
+        return function()
+    wait = Wait()
+    future: Future[T] = pool.submit(function)
+    future.add_done_callback(lambda _: finish((wait,)))
+    wait.wait()
+    return future.result()
 
 
 def _leave() -> None:
