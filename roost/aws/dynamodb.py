@@ -71,7 +71,7 @@ _BUDGET = 5.0  # seconds that one call may take with all its tries: G16
 _TIMEOUT = 3.0  # seconds that one try may wait: DynamoDB answers within milliseconds or not at all
 
 _THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
-_CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+_UNDER_WAY = "TransactionInProgressException"  # our own: an earlier try with the same token
 _READS = frozenset({"GetItem", "BatchGetItem", "Query"})
 
 #: Told of each call: the operation's name and what it consumed, `CapacityUnits`, `ReadCapacityUnits`, ….
@@ -318,10 +318,11 @@ class DynamoTable:
             return _Failure(StoreUnavailable(str(failure)), again=repeatable or not failure.sent, unsure=failure.sent)
         except msgspec.DecodeError:
             return _Failure(StoreUnavailable("the answer was no JSON"), again=repeatable, unsure=True)
-        error = self._error(answer, _error_body(answer))
+        said = _error_body(answer)
+        error = self._error(answer, said)
         if isinstance(error, StoreUnavailable):
-            server = answer.status >= 500
-            return _Failure(error, again=server and repeatable, unsure=server)
+            nobody_knows = answer.status >= 500 or _kind(said) == _UNDER_WAY
+            return _Failure(error, again=nobody_knows and repeatable, unsure=nobody_knows)
         return _Failure(error, again=isinstance(error, Throttled) or (conflicts and _conflict_alone(error)))
 
     def _send(self, operation: str, body: bytes, timeout: float) -> Answer:
@@ -346,7 +347,7 @@ class DynamoTable:
             return self._cancelled(body, message)
         if kind in _THROTTLES:
             return Throttled(message or kind)
-        if kind in _CONFLICTS:
+        if kind == "TransactionConflictException":
             return Conflict(message or kind)
         if kind in ("ValidationException", "ItemCollectionSizeLimitExceededException"):
             return InvalidItem(message)

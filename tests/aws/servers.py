@@ -44,6 +44,8 @@ class FaultyServer:
         self.answers: list[Reply | None] = []  #: to the next requests, before `handler` is asked
         self.close_after = 0  #: requests on one connection; 0: no limit
         self.delay = 0.0  #: seconds before an answer
+        self.delays: list[float] = []  #: of the next answers, before `delay` holds
+        self.requests: list[Request] = []  #: what came in
         self.reset_at_once = False  #: a new connection is reset before anything is read
         self.accepted = 0
         self._open: set[socket.socket] = set()
@@ -91,10 +93,11 @@ class FaultyServer:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 served = 0
                 while (request := _read(stream)) is not None:
+                    self.requests.append(request)
                     reply = self._reply(request)
                     if reply is None:
                         return
-                    self._stopped.wait(self.delay)
+                    self._stopped.wait(self.delays.pop(0) if self.delays else self.delay)
                     connection.sendall(_bytes(reply))
                     served += 1
                     if served >= self.close_after > 0:
