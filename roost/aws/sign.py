@@ -7,9 +7,11 @@ General Reference, "Signature Version 4 signing process"; a test compares every 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import http.client
+import re
 import select
 import ssl
 import threading
@@ -46,6 +48,14 @@ class Unreachable(Exception):
     def __init__(self, error: Exception, *, sent: bool) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
         self.sent = sent
+
+
+_RESERVED = re.compile(r"[^A-Za-z0-9/_.~-]")
+_GAP = "\0"  # stands where a path will stand
+
+
+def _encoded(character: re.Match[str]) -> str:
+    return f"%{ord(character[0]):02X}"
 
 
 class Signer:
@@ -87,6 +97,29 @@ class Signer:
             f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
         )
         return signed
+
+    def series(
+        self, method: str, host: str, body: bytes, now: float | None = None
+    ) -> tuple[dict[str, str], Callable[[str], str]]:
+        """For many requests that differ only in their path: the headers that they share, and what makes the
+        Authorization header for each path. Good for some minutes. Not for S3."""
+        credentials = self._credentials()
+        stamp = _stamp(now)
+        shared = {"host": host, "x-amz-date": stamp}
+        if credentials.token:
+            shared["x-amz-security-token"] = credentials.token
+        names, scope = ";".join(shared), self._scope(stamp)
+        begin, _, end = _canonical(method, _GAP, "", shared, hashlib.sha256(body).hexdigest()).partition(_GAP)
+        before = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n"
+        key = self._signing_key(stamp[:8], credentials.secret_key)
+        head = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature="
+
+        def authorization(path: str) -> str:
+            encoded = _RESERVED.sub(_encoded, path)  # as `quote` does, in a quarter of its time
+            digest = hashlib.sha256(f"{begin}{encoded}{end}".encode()).hexdigest()
+            return head + hmac.digest(key, f"{before}{digest}".encode(), "sha256").hex()
+
+        return shared, authorization
 
     def presigned(
         self, method: str, host: str, path: str, seconds: int, query: str = "", now: float | None = None
@@ -177,6 +210,12 @@ _IDLE = (
 )
 
 
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """What every client here trusts. Made once: reading the authorities takes a function 20 ms of a processor."""
+    return ssl.create_default_context()
+
+
 class Sockets:
     """Kept-alive connections to one endpoint, as many as are in use at once. Safe to share between threads."""
 
@@ -188,7 +227,7 @@ class Sockets:
         self._timeout = timeout
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []  # with the time since when
         self._lock = threading.Lock()
-        self._context = ssl.create_default_context() if self._secure else None
+        self._context = tls_context() if self._secure else None
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float | None = None
