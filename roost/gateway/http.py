@@ -326,9 +326,10 @@ class HttpConnection(asyncio.Protocol):
         incoming = self._incoming
         incoming.body.append(body)
         incoming.body_bytes += len(body)
+        within = self._clients.hold(len(body))
         if incoming.body_bytes > self._max_body_bytes:
             raise _Refused(413)
-        if not self._clients.hold(len(body)):
+        if not within:
             raise _Refused(503)
 
     def on_message_complete(self) -> None:

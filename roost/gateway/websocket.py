@@ -7,7 +7,7 @@ limits and close codes are API Gateway's: binary 1003, a frame over 32 KB or a m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from websockets.extensions import Extension
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
         self.id: str = context["connectionId"]
         self.context = context  #: what every event of this connection carries
         self.opened = self.active = sockets.loop.time()  #: loop time, seconds
-        self.write = transport.write  #: bound once, since it runs per delivery
+        self.write: Callable[[bytes], None] = transport.write  #: bound once, since it runs per delivery
         self.congested_since = 0.0
         self.in_flight = 0
         self._sockets = sockets
@@ -101,7 +101,12 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone, for whatever reason."""
+        """The transport is gone, for whatever reason.
+
+        What was queued for it in this very turn must not be written: uvloop raises at a closed handle, and the others
+        that the same flush serves would get nothing.
+        """
+        self.write = _into_the_void
         self._end(*LOST)
 
     def _received(self, frame: Frame) -> None:
@@ -197,6 +202,10 @@ class Connection(asyncio.Protocol):
 
     def _abort(self) -> None:
         self._transport.abort()
+
+
+def _into_the_void(data: bytes) -> None:
+    """Nobody is there any more."""
 
 
 class _Silent:

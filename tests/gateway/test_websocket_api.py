@@ -482,3 +482,22 @@ def test_a_plain_get_is_told_to_upgrade() -> None:
     with running(service(ALL), QUIET) as gateway:
         answer = http(gateway.port, b"GET /dev HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 426 ")
+
+
+def test_a_connection_lost_in_the_turn_of_a_post_takes_nobody_elses_share_with_it() -> None:
+    """A reset that is noticed between a post and the one write per turn: the others of that post get it."""
+    with running(service(ALL), QUIET) as gateway, dial(gateway) as lost, dial(gateway) as other:
+        ids = eventually(lambda: gateway.open_ids() if len(gateway.open_ids()) == 2 else None)
+        sockets = gateway.gateway.sockets
+        connections = [sockets.open[each] for each in ids]
+
+        def in_one_turn() -> None:
+            connections[0]._transport.abort()
+            gateway.loop.call_soon(sockets.post, ids, b"to both")  # before the loss is told
+            sockets.post(ids, b"in the same turn")
+
+        gateway.loop.call_soon_threadsafe(in_one_turn)
+        assert other.recv(10) == "in the same turn"
+        other.send("still here")
+        eventually(lambda: len(gateway.functions.of("$default")) == 1)
+        del lost
