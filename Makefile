@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 
-.PHONY: tools help setup run test test-release test-reference check format bench lock clean
+.PHONY: tools help setup run build sam deploy destroy erase test test-release test-reference check format bench lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,25 @@ check: setup     ## lint, format and types
 format: setup    ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+build: setup     ## the folder that is uploaded to Lambda, in build/lambda
+	$(BIN)/python scripts/build_lambda.py
+
+STAGE ?= prod
+DEPLOY = .tools/sam/bin/python -m scripts.deploy
+WHERE = $(if $(REGION),--region $(REGION)) $(if $(YES),--yes)
+
+sam: setup
+	@$(BIN)/python scripts/tools.py sam
+
+deploy: sam      ## Roost into your AWS account: STAGE=prod REGION=eu-west-1 SET="Guests=on AlarmEmail=you@example.com" YES=1
+	@$(DEPLOY) up --stage $(STAGE) $(WHERE) $(if $(TABLE),--table $(TABLE)) --set $(SET)
+
+destroy: sam     ## take it out of your AWS account: STAGE=prod; what was said stays
+	@$(DEPLOY) down --stage $(STAGE) $(WHERE)
+
+erase: sam       ## delete for good what `make destroy` left: TABLE=name
+	@$(DEPLOY) erase $(WHERE) $(TABLE)
 
 bench: setup     ## measure against the budgets: ratios, all sides in one run
 	@$(BIN)/python scripts/tools.py node ministack

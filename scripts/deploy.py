@@ -1,0 +1,336 @@
+"""`make deploy` and `make destroy`: Roost into an AWS account and out of it, with AWS's own SAM CLI.
+
+Runs in the SAM CLI's environment, which has boto3: `.tools/sam/bin/python -m scripts.deploy up --stage prod`. It says
+what it is about to do and what that costs, asks, and leaves the work to `sam`. Its own part is what `sam` does not do:
+to refuse a template that would put another table in place of the one with the data, to say what stays after a stack is
+gone, and to remove that too when its name is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from samtranslator.yaml_helper import yaml_parse
+
+from scripts.build_lambda import ROOT, TARGET, build
+
+TEMPLATE = ROOT / "deploy" / "template.yaml"
+SAM = Path(sys.executable).with_name("sam")
+COST = """\
+At rest it costs about 0 $ a month: 0.45 $ a GB of messages with their backup, 0.10 $ for each alarm beyond ten of the
+account, 0.023 $ a GB for the code in a bucket of SAM's. In use 1.00 $ a million messages to or from a socket, and about
+as much again to store and send them: 2.30 $ a month for 50 people.
+Prices of us-east-1 on 23 November 2026, before tax; docs/running.md has all of them."""
+FEW = 100  #: functions at once: fewer are felt by a team
+KEPT = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
+#: What makes CloudFormation put a new, empty thing in place of an old one.
+REPLACING = ("TableName", "KeySchema", "AttributeDefinitions", "LocalSecondaryIndexes", "BucketName")
+KINDS = {
+    "AWS::DynamoDB::Table": "table, on demand, with backups of the last 35 days",
+    "AWS::S3::Bucket": "bucket for files",
+    "AWS::SQS::Queue": "queue",
+    "AWS::Serverless::WebSocketApi": "WebSocket API",
+    "AWS::ApiGatewayV2::Api": "HTTP API",
+    "AWS::Serverless::Function": "function",
+    "AWS::IAM::Role": "role",
+    "AWS::Logs::LogGroup": "log group, kept for 30 days",
+    "AWS::CloudWatch::Alarm": "alarm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account and a region of it, with credentials that work."""
+
+    session: Any
+    region: str
+    number: str
+
+    def client(self, service: str) -> Any:
+        """boto3's client of a service."""
+        return self.session.client(service, region_name=self.region)
+
+
+def sign_in(region: str | None) -> Account:
+    """The account of the credentials at hand; one line and the end where they do not work."""
+    try:
+        session = boto3.session.Session(region_name=region or None)
+        if session.region_name is None:
+            sys.exit("Which region? Say REGION=eu-west-1, for instance.")
+        if session.get_credentials() is None:
+            sys.exit("There are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+        number = session.client("sts").get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS does not accept these credentials: {error}")
+    return Account(session, session.region_name, number)
+
+
+# -- what is there, and what is to be ---------------------------------------------------------------------------------
+
+
+def deployed(account: Account, stack: str) -> Mapping[str, Any] | None:
+    """The stack as CloudFormation describes it; None if there is none."""
+    try:
+        described: Mapping[str, Any] = account.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        sys.exit(f"CloudFormation does not say whether there is a stack {stack}: {error}")
+    return None if described["StackStatus"] == "REVIEW_IN_PROGRESS" else described  # planned once, never made
+
+
+def what_would_be_lost(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Why the data of a deployed template would be left behind by a new one: a line for each reason."""
+    reasons = []
+    for name, body in old.get("Resources", {}).items():
+        if body["Type"] not in KEPT:
+            continue
+        successor = new["Resources"].get(name, {})
+        if successor.get("Type") != body["Type"]:
+            reasons.append(f"{name} ({body['Type']}) is gone or has another name in the template")
+            continue
+        before, after = body.get("Properties", {}), successor.get("Properties", {})
+        changed = [part for part in REPLACING if before.get(part) != after.get(part)]
+        reasons += [f"{part} of {name} has changed, which makes a new and empty one" for part in changed]
+    return reasons
+
+
+def guard(account: Account, stack: str, template: Mapping[str, Any]) -> None:
+    """End here if the data would be left behind."""
+    body = account.client("cloudformation").get_template(StackName=stack, TemplateStage="Original")["TemplateBody"]
+    reasons = what_would_be_lost(yaml_parse(body) if isinstance(body, str) else body, template)
+    if reasons:
+        sys.exit("Nothing was done, since what was said would be left behind:\n  " + "\n  ".join(reasons))
+
+
+def announce(
+    account: Account, stack: str, there: Mapping[str, Any] | None, template: Mapping[str, Any], table: str | None
+) -> None:
+    """Say what will be done and what it costs."""
+    where = f"the stack {stack} in account {account.number}, {account.region}"
+    print(f"This {'changes' if there else 'creates'} {where}:")
+    counted = Counter(str(body["Type"]) for body in template["Resources"].values())
+    for kind, what in KINDS.items():
+        if counted[kind]:
+            print(f"  {counted[kind]:>2} × {what}")
+    if there:
+        print("What was said stays. People are connected anew when their connection ends; nobody is cut off.")
+    if table:
+        print(f"It begins with the table {table} and what was said there.")
+    print(COST)
+
+
+def warn_of_few_functions(account: Account) -> None:
+    """New accounts run ten functions at once, which a team notices."""
+    try:
+        limit = account.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    except (BotoCoreError, ClientError) as error:
+        print(f"Note: the account's limit of concurrent functions is not known: {error}")
+        return
+    if limit < FEW:
+        print(
+            f"Note: this account runs {limit} functions at once, good for about {limit * 10} requests a second.\n"
+            'More is free: ask for it under Service Quotas, AWS Lambda, "Concurrent executions".'
+        )
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Ask, unless told not to; no ends it."""
+    if yes:
+        return
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        sys.exit("\nNothing was done. YES=1 answers beforehand.")
+    if answer.strip().lower() not in ("y", "yes"):
+        sys.exit("Nothing was done.")
+
+
+# -- doing it ---------------------------------------------------------------------------------------------------------
+
+
+def sam(account: Account, *arguments: str) -> None:
+    """Run the SAM CLI; its failure is ours."""
+    environ = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": account.region}
+    status = subprocess.run([str(SAM), *arguments, "--region", account.region], env=environ, check=False).returncode
+    if status:
+        sys.exit(f"sam {arguments[0]} has failed, see above.")
+
+
+def up(options: argparse.Namespace) -> None:
+    """Create the stack or change it in place."""
+    account, stack = sign_in(options.region), f"roost-{options.stage}"
+    template, there = yaml_parse(TEMPLATE.read_text()), deployed(account, stack)
+    if there:
+        if options.table:
+            sys.exit(f"{stack} has a table: `make destroy STAGE={options.stage}` first, which leaves that as it is.")
+        check_state(stack, str(there["StackStatus"]), options.stage)
+        guard(account, stack, template)
+    announce(account, stack, there, template, options.table)
+    warn_of_few_functions(account)
+    agreed("Go on?", yes=options.yes)
+    build(TARGET, local="AWS_ENDPOINT_URL" in os.environ)  # an emulator runs functions on this machine
+    if options.table:
+        adopt(account, stack, options.table, template)
+    parameters = [f"Stage={options.stage}", *options.set]
+    how = ["--capabilities", "CAPABILITY_IAM", "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    sam(
+        account,
+        "deploy",
+        "--template-file",
+        str(TEMPLATE),
+        "--stack-name",
+        stack,
+        *how,
+        "--parameter-overrides",
+        *parameters,
+    )
+    keep_the_table(account, stack)
+    finished = deployed(account, stack)
+    assert finished is not None
+    tell_addresses(finished)
+
+
+def adopt(account: Account, stack: str, table: str, template: Mapping[str, Any]) -> None:
+    """Begin a stack with a table that is there: one that a deleted stack left, or a restored backup.
+
+    It is taken in with its keys alone, so that the deployment which follows turns on all else: restored tables have
+    neither expiry nor stream nor backups.
+    """
+    change = f"adopt-{time.time_ns()}"
+    cloudformation, whole = account.client("cloudformation"), template["Resources"]["Table"]
+    parts = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    body = {**whole, "Properties": {part: whole["Properties"][part] for part in parts}}
+    try:
+        cloudformation.create_change_set(
+            StackName=stack,
+            ChangeSetName=change,
+            ChangeSetType="IMPORT",
+            TemplateBody=json.dumps({"Resources": {"Table": body}}),
+            ResourcesToImport=[
+                {
+                    "ResourceType": "AWS::DynamoDB::Table",
+                    "LogicalResourceId": "Table",
+                    "ResourceIdentifier": {"TableName": table},
+                }
+            ],
+        )
+        often = {"Delay": 2, "MaxAttempts": 300}
+        cloudformation.get_waiter("change_set_create_complete").wait(
+            StackName=stack, ChangeSetName=change, WaiterConfig=often
+        )
+        cloudformation.execute_change_set(StackName=stack, ChangeSetName=change)
+        cloudformation.get_waiter("stack_import_complete").wait(StackName=stack, WaiterConfig=often)
+    except (ClientError, WaiterError) as error:
+        sys.exit(f"The table {table} cannot be taken: {error}")
+
+
+def check_state(stack: str, state: str, stage: str) -> None:
+    """A stack that is at work, or whose first deployment failed, cannot be changed."""
+    if state == "ROLLBACK_COMPLETE":
+        sys.exit(f"The first deployment of {stack} failed and left nothing: `make destroy STAGE={stage}`, then again.")
+    if not state.endswith("_COMPLETE"):
+        sys.exit(f"{stack} is busy or stuck ({state}): look into CloudFormation's console.")
+
+
+def keep_the_table(account: Account, stack: str) -> None:
+    """Have CloudFormation itself refuse to replace or remove what holds data, whoever deploys and by whatever tool."""
+    policy = """{"Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
+        {"Effect": "Deny", "Principal": "*", "Action": ["Update:Replace", "Update:Delete"], "Resource": "*",
+         "Condition": {"StringEquals": {"ResourceType": ["AWS::DynamoDB::Table", "AWS::S3::Bucket"]}}}]}"""
+    account.client("cloudformation").set_stack_policy(StackName=stack, StackPolicyBody=policy)
+
+
+def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    """The outputs of a stack by name."""
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+
+
+def tell_addresses(stack: Mapping[str, Any]) -> None:
+    """Where to go now."""
+    found = outputs(stack)
+    print(f"\nRoost is on AWS.\n\n  web       {found['WebUrl']}\n  sockets   {found['SocketUrl']}")
+    print(f"  terminal  npx wscat -c {found['SocketUrl']}")
+    guests = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())}.get("Guests")
+    if guests != "on":
+        print('\nPeople without an account are kept out: `make deploy SET="Guests=on"` lets them in.')
+
+
+def down(options: argparse.Namespace) -> None:
+    """Delete the stack; what people wrote stays."""
+    account, stack = sign_in(options.region), f"roost-{options.stage}"
+    there = deployed(account, stack)
+    if there is None:
+        sys.exit(f"There is no stack {stack} in account {account.number}, {account.region}.")
+    print(
+        f"This deletes the stack {stack} in account {account.number}, {account.region}: nobody can chat there any more."
+    )
+    agreed("Go on?", yes=options.yes)
+    kept = names_of_kept(account, stack)
+    sam(account, "delete", "--stack-name", stack, "--no-prompts")
+    print("\nWhat was said stays, at 0.45 $ a GB-month, and is yours to keep or to remove for good:")
+    for name in kept:
+        print(f"  {name}\n      make erase TABLE={name} REGION={account.region}")
+
+
+def names_of_kept(account: Account, stack: str) -> list[str]:
+    """The tables and buckets of a stack, as they are called."""
+    pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    found = [each for page in pages for each in page["StackResourceSummaries"]]
+    return [str(each["PhysicalResourceId"]) for each in found if each["ResourceType"] in KEPT]
+
+
+def erase(options: argparse.Namespace) -> None:
+    """Delete a table that a deleted stack left."""
+    account = sign_in(options.region)
+    dynamodb = account.client("dynamodb")
+    try:
+        table = dynamodb.describe_table(TableName=options.table)["Table"]
+        print(f"This deletes the table {options.table} in account {account.number}, {account.region}, for good:")
+        print(f"about {table['ItemCount']} items, everything that was said there.")
+        agreed("Go on?", yes=options.yes)
+        dynamodb.update_table(TableName=options.table, DeletionProtectionEnabled=False)
+        dynamodb.delete_table(TableName=options.table)
+    except ClientError as error:
+        sys.exit(f"The table was not deleted: {error}")
+    print(f"The table {options.table} is deleted. Its backups end after 35 days.")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the command line and do it."""
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(line_buffering=True)  # in order with what sam prints
+    parser = argparse.ArgumentParser(prog="deploy", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, function in (("up", up), ("down", down), ("erase", erase)):
+        command = commands.add_parser(name, help=function.__doc__)
+        command.add_argument("--region", default=os.environ.get("AWS_REGION"))
+        command.add_argument("--yes", action="store_true", help="ask nothing")
+        command.set_defaults(do=function)
+        if name == "erase":
+            command.add_argument("table")
+        else:
+            command.add_argument("--stage", default="prod")
+        if name == "up":
+            command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="the template's parameters")
+            command.add_argument("--table", help="a table to begin with: one that a stack left, or a restored backup")
+    options = parser.parse_args(arguments)
+    options.do(options)
+
+
+if __name__ == "__main__":
+    main()
