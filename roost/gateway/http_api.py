@@ -186,6 +186,8 @@ def _formatted(payload: Mapping[str, Any]) -> Response | None:
         return None
     if not isinstance(headers, dict) or not isinstance(cookies, list) or payload.keys() - _KNOWN:
         return None
+    if any(isinstance(value, dict | list) for value in headers.values()):
+        return None
     content = _body(body, encoded=payload.get("isBase64Encoded") is True)
     if content is None:
         return None

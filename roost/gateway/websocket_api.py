@@ -36,7 +36,7 @@ log = logging.getLogger("roost.gateway")
 #: Compression is offered without context takeover: no state stays with an idle connection.
 _DEFLATE = [ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)]
 
-_PROXY_KEYS = frozenset({"statusCode", "body", "headers", "multiValueHeaders", "isBase64Encoded", "cookies"})
+_PROXY_KEYS = frozenset({"statusCode", "body", "headers", "multiValueHeaders", "isBase64Encoded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class WebSocketServer:
     def _connected(self, opening: _Opening, outcome: Outcome) -> None:
         answer = proxy_answer(outcome)
         if answer is None:
-            self._refuse(opening, 504 if isinstance(outcome, IntegrationTimeout) else 502)
+            self._refuse(opening, 502)
         elif not 200 <= answer.status < 300:
             self._refuse(opening, answer.status)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import gzip
 import json
 import socket
 import time
@@ -109,6 +110,8 @@ def test_a_body_that_is_no_known_text_arrives_as_base64(content_type: str) -> No
         ({"statusCode": "404", "headers": {"content-type": "text/html"}, "body": "<p>"}, 404, "text/html", b"<p>"),
         ({"statusCode": 200, "isBase64Encoded": True, "body": "AP8="}, 200, "text/plain;charset=utf-8", b"\0\xff"),
         ({"statusCode": "many"}, 500, "application/json", b'{"message":"Internal Server Error"}'),
+        ({"statusCode": 200, "headers": {"x": ["a"]}}, 500, "application/json", b'{"message":"Internal Server Error"}'),
+        ({"statusCode": 200, "headers": {"content-type": "x/y", "n": 1, "t": True, "no": None}}, 200, "x/y", b""),
         (
             {"statusCode": 200, "isBase64Encoded": True, "body": "%"},
             500,
@@ -135,6 +138,46 @@ def test_each_cookie_is_a_header_of_its_own_and_no_header_can_forge_another() ->
     assert raw.count(b"Set-Cookie: ") == 2
     assert b"\r\nX-Forged" not in raw
     assert b"Content-Length: 0" in raw
+
+
+def test_a_compressed_file_arrives_as_it_was_packed_with_its_caching_headers() -> None:
+    packed = gzip.compress(b"<html>" * 1000)
+    headers = {
+        "content-type": "text/html; charset=utf-8",
+        "content-encoding": "gzip",
+        "cache-control": "public, max-age=31536000, immutable",
+        "etag": '"abc"',
+        "last-modified": "Wed, 05 Aug 2026 09:14:03 GMT",
+        "vary": "accept-encoding",
+    }
+    cookies = ["sid=abc; HttpOnly; Secure; SameSite=Lax; Path=/", "theme=dark"]
+    answer = {
+        "statusCode": 200,
+        "headers": headers,
+        "cookies": cookies,
+        "body": base64.b64encode(packed).decode(),
+        "isBase64Encoded": True,
+    }
+    with answering(answer) as gateway:
+        raw = http(gateway.port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert raw.partition(b"\r\n\r\n")[2] == packed
+        status, got, body = ask(gateway, "HEAD / HTTP/1.1")
+    head = raw.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert [line for line in head if line.startswith("Set-Cookie: ")] == [f"Set-Cookie: {c}" for c in cookies]
+    assert got.items() >= {**headers, "content-length": str(len(packed))}.items()
+    assert (status, body) == (200, b"")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_may_have_no_body_has_none_and_the_next_request_is_read(status: int) -> None:
+    answer = {"statusCode": status, "headers": {"etag": '"abc"'}, "body": "stray"}
+    with answering(answer) as gateway:
+        ask_twice = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        raw = http(gateway.port, ask_twice)
+    assert raw.count(b"HTTP/1.1 %d " % status) == 2
+    assert b"stray" not in raw
+    assert b"content-length" not in raw.lower()
+    assert raw.count(b'etag: "abc"') == 2
 
 
 def test_a_raising_function_is_500_without_a_word_of_why() -> None:
