@@ -19,6 +19,7 @@ from roost.app import App
 from roost.chat.ports import BlobMissing, BlobTooLarge, Outcome, Stored, Upload, attachment, check_blob
 from roost.settings import Settings
 from roost.storage.conditions import holds, updated
+from roost.storage.jobs import Job, Queue
 from roost.storage.table import (
     Check,
     Condition,
@@ -294,6 +295,12 @@ class MemoryBlobs:
         url = f"/memory/{next(_numbers)}/{key}"
         self._urls[url] = kind, self._clock() + seconds, more
         return url
+
+
+def do_due(queue: Queue, do: Callable[[Job], None]) -> None:
+    """Do what is due, as a shell's worker would."""
+    for row in list(queue.unfinished()):
+        queue.run(row.id, do)
 
 
 class FakeClock:

@@ -48,6 +48,11 @@ def dynamo_table(endpoint: str, clock: Callable[[], float], **options: Any) -> D
     return DynamoTable(name, endpoint=endpoint, region=REGION, credentials=lambda: key, clock=clock, **options)
 
 
+def stream_of(endpoint: str, table: DynamoTable) -> str:
+    """The ARN of a table's stream."""
+    return str(_client(endpoint).describe_table(TableName=table._name)["Table"]["LatestStreamArn"])
+
+
 class Watched:
     """A Table that counts writes, knows every item that was ever written, and fails when told to."""
 

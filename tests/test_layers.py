@@ -17,7 +17,8 @@ ALLOWED = {
     "roost/app.py": {"roost.chat", "roost.storage", "roost.frames", "roost.settings"},
     "roost/frames.py": {"roost.chat", "roost.storage"},
     "roost/settings.py": set(),
-    "roost/aws": {"roost.aws", "roost.app", "roost.chat.ports", "roost.settings", "roost.storage.table"},
+    "roost/aws": {"roost.aws", "roost.app", "roost.chat.ports", "roost.settings"}
+    | {"roost.storage.table", "roost.storage.jobs"},
     "roost/local": {"roost.local", "roost.app", "roost.chat", "roost.gateway", "roost.settings", "roost.storage"}
     | {"roost.aws.dynamodb", "roost.aws.sign"},  # `--table`: the AWS shell's engine under the laptop's gateway
 }

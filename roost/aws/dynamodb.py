@@ -215,7 +215,7 @@ class DynamoTable:
         """Change an item and answer it as it is now."""
         check_update(update)
         answer = self._call("UpdateItem", {**self._update(update), "ReturnValues": "ALL_NEW"})
-        return _plain_item(answer["Attributes"])
+        return plain_item(answer["Attributes"])
 
     def delete(self, key: Key, condition: Condition | None = None) -> None:
         """Remove an item."""
@@ -373,7 +373,7 @@ class DynamoTable:
         """An item as the port has it; None where there is none or it has expired."""
         if not raw:
             return None
-        item = _plain_item(raw)
+        item = plain_item(raw)
         expiry = item.get("x")
         return None if isinstance(expiry, int) and expiry <= self._clock() else item
 
@@ -495,7 +495,8 @@ def _typed(value: Value) -> dict[str, Any]:
     raise InvalidItem(f"a value cannot be a {type(value).__name__}")
 
 
-def _plain_item(raw: Mapping[str, Any]) -> Item:
+def plain_item(raw: Mapping[str, Any]) -> Item:
+    """An item of DynamoDB's JSON as the port has it."""
     return {name: _plain(value) for name, value in raw.items()}
 
 

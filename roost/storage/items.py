@@ -13,6 +13,7 @@ import msgspec
 from roost.storage.table import Item, Key
 
 SOCKET_LIFE = 2 * 3600 + 600  # seconds: API Gateway ends a connection after two hours
+JOB_LIFE = 86400  # seconds that a job which was done is remembered, so that nobody queues it again
 LOG_LIFE = 30 * 86400  # seconds that an event can be resumed from
 IDEMPOTENCY_LIFE = 86400  # seconds that a client id is remembered
 
@@ -125,7 +126,26 @@ class TokenRow(Row, frozen=True):
     created: int
 
 
+class JobRow(Row, frozen=True):
+    """Something to be done later, or lately done. `due` is in milliseconds; while it runs, when it may be begun anew.
+
+    `due` has no default: whoever changes the row says in a condition which `due` it saw.
+    """
+
+    id: str
+    kind: str
+    fields: dict[str, Any]
+    due: int
+    tries: int = 0  #: times that it was begun
+    running: bool = False
+    parked: bool = False  #: failed for good, until somebody says otherwise
+    done: bool = False
+    error: str = ""  #: why it failed last, for the admin
+
+
 WORKSPACE = Key("T", "META")
+JOBS = "O#JOBS"  #: the partition of all jobs
+PARKED_INDEX = "O#PARKED"  #: G1: parked jobs by id
 
 
 def channel_key(channel: str) -> Key:
@@ -191,6 +211,11 @@ def user_name_key(team: str, folded: str) -> Key:
 def token_key(digest: str) -> Key:
     """A token, by the SHA-256 of it."""
     return Key(f"K#{digest}", "META")
+
+
+def job_key(job: str) -> Key:
+    """A job."""
+    return Key(JOBS, job)
 
 
 def channels_index(team: str) -> str:

@@ -20,7 +20,6 @@ from roost.gateway.definition import HttpRoute
 from roost.local.folder import FolderBlobs
 from roost.testing import MemoryBlobs
 from tests.gateway.harness import running, service
-from tests.tools import ministack
 
 BYTES = bytes(range(256)) * 4 + b"\r\n--boundary\r\n\r\n\0"
 
@@ -121,18 +120,19 @@ class Hand:
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[S3Blobs]:
+def bucket(enforcing_endpoint: str) -> Iterator[S3Blobs]:
     import boto3
 
-    with ministack(auth=True) as endpoint:
-        session = boto3.session.Session("test", "test", region_name="eu-west-1")
-        client = session.client("s3", endpoint_url=endpoint)
-        client.create_bucket(Bucket="roost-files", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        client.close()
-        key = Credentials("test", "test")
-        blobs = S3Blobs("roost-files", region="eu-west-1", credentials=lambda: key, endpoint=endpoint, max_bytes=2**24)
-        yield blobs
-        blobs.close()
+    session = boto3.session.Session("test", "test", region_name="eu-west-1")
+    client = session.client("s3", endpoint_url=enforcing_endpoint)
+    client.create_bucket(Bucket="roost-files", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    client.close()
+    key = Credentials("test", "test")
+    blobs = S3Blobs(
+        "roost-files", region="eu-west-1", credentials=lambda: key, endpoint=enforcing_endpoint, max_bytes=2**24
+    )
+    yield blobs
+    blobs.close()
 
 
 @pytest.fixture(params=["memory", "folder", "s3"])
