@@ -221,6 +221,10 @@ class MemoryPush:
         self.sent += [(each, payload) for each in connections if each not in refused]
         return refused
 
+    def send_first(self, connection: str, payload: str) -> None:
+        """Keep a frame for the connection."""
+        self.sent.append((connection, payload))
+
     def close(self, connection: str) -> None:
         """Note that a connection was to be closed."""
         self.closed.append(connection)

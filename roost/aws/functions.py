@@ -12,9 +12,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from roost.app import App
 from roost.aws.dynamodb import DynamoTable
-from roost.aws.push import ConnectionsPush
+from roost.aws.invoke import Invoker
+from roost.aws.push import ConnectionsPush, First
 from roost.aws.sign import Credentials
 from roost.settings import Settings
 
@@ -37,18 +40,29 @@ def credentials() -> Credentials:
     return Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
 
 
+def _endpoint(service: str) -> str:
+    """Where a service is; an emulator's address comes from the variables that AWS's own tools take it from."""
+    environ = os.environ
+    named = environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environ.get("AWS_ENDPOINT_URL")
+    return named or f"https://{service}.{environ['AWS_REGION']}.amazonaws.com"
+
+
+@functools.cache
+def _push(callback: str) -> ConnectionsPush:
+    region, function = os.environ["AWS_REGION"], os.environ.get("ROOST_PUSH_FUNCTION")
+    invoker = None
+    if function:
+        invoker = Invoker(function, endpoint=_endpoint("lambda"), region=region, credentials=credentials)
+    return ConnectionsPush(callback, region, credentials, invoker)
+
+
 @functools.cache
 def _app(callback: str) -> App:
     region = os.environ["AWS_REGION"]
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL")
     table = DynamoTable(
-        os.environ["ROOST_TABLE"],
-        endpoint=endpoint or f"https://dynamodb.{region}.amazonaws.com",
-        region=region,
-        credentials=credentials,
+        os.environ["ROOST_TABLE"], endpoint=_endpoint("dynamodb"), region=region, credentials=credentials
     )
-    push = ConnectionsPush(callback, region, credentials)
-    return App(table, push, LambdaClock(), Settings.from_environment(os.environ))
+    return App(table, _push(callback), LambdaClock(), Settings.from_environment(os.environ))
 
 
 def socket(event: Mapping[str, Any], context: object) -> dict[str, Any]:
@@ -62,3 +76,8 @@ def socket(event: Mapping[str, Any], context: object) -> dict[str, Any]:
 def http(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Every route of the HTTP API. `ROOST_CALLBACK_URL` is the WebSocket API's, whose sockets it pushes to."""
     return _app(os.environ["ROOST_CALLBACK_URL"]).handle(event)
+
+
+def push(event: Mapping[str, Any], context: object) -> None:
+    """What other functions leave to this one, invoked asynchronously: the first frame of a connection."""
+    _push(os.environ["ROOST_CALLBACK_URL"]).send_until_there(msgspec.convert(event, First))

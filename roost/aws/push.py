@@ -1,24 +1,46 @@
-"""Push over API Gateway's @connections: hand-signed posts on kept-alive sockets, up to 200 in flight."""
+"""Push over API Gateway's @connections: hand-signed posts on kept-alive sockets, up to 200 in flight.
+
+What this process cannot do itself goes to the push function, by an asynchronous invocation: the frame that follows a
+connection's opening, since `$connect` must have returned before API Gateway takes one.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
+import msgspec
+
+from roost.aws.invoke import Invoker
 from roost.aws.posting import Posting
 from roost.aws.sign import Credentials, Signer
 from roost.chat.ports import Outcome
 
+log = logging.getLogger("roost.aws")
+
 MESSAGE_BYTES = 128 * 1024  # API Gateway: the largest message
+_FIRST_PAUSE = 0.02  # seconds before a first frame is tried again; doubled for each further try
+_FIRST_TRIES = 9  # in all about ten seconds, after which a connection that is not there was not let in
+
+
+class First(msgspec.Struct, frozen=True, tag="first"):
+    """A frame for a connection that is being opened."""
+
+    connection: str
+    payload: str
 
 
 class ConnectionsPush:
-    """The Push port for one WebSocket API stage."""
+    """The Push port for one WebSocket API stage. Without an `invoker` there are no first frames."""
 
-    def __init__(self, endpoint: str, region: str, credentials: Callable[[], Credentials]) -> None:
+    def __init__(
+        self, endpoint: str, region: str, credentials: Callable[[], Credentials], invoker: Invoker | None = None
+    ) -> None:
         self._posting = Posting(endpoint)
         self._signer = Signer(credentials, "execute-api", region)
+        self._invoker = invoker
 
     def send(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
         """Post to each; a receiver's failure is its own."""
@@ -28,6 +50,19 @@ class ConnectionsPush:
         statuses = self._posting.statuses(self._requests("POST", connections, data))
         pairs = zip(connections, statuses, strict=True)
         return {connection: _outcome(status) for connection, status in pairs if status != 200}
+
+    def send_first(self, connection: str, payload: str) -> None:
+        """Have the push function send it."""
+        event = msgspec.json.encode(First(connection, payload))
+        if self._invoker is None or not all(self._invoker.invoke([event])):
+            log.warning("a first frame was not sent")
+
+    def send_until_there(self, first: First) -> None:
+        """Send a first frame, again and again while its connection is not there: the push function's side of it."""
+        for attempt in range(_FIRST_TRIES):
+            if not self.send((first.connection,), first.payload):
+                return
+            time.sleep(_FIRST_PAUSE * 2**attempt)
 
     def close(self, connection: str) -> None:
         """Close a connection, if it is still there."""
@@ -39,12 +74,12 @@ class ConnectionsPush:
 
     def _requests(self, method: str, connections: Sequence[str], data: bytes) -> Iterator[bytes]:
         posting = self._posting
-        headers, authorize = self._signer.series(method, posting.host, data, time.time())
+        headers, authorization = self._signer.series(method, posting.host, data)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         rest = f" HTTP/1.1\r\n{lines}content-length: {len(data)}\r\nauthorization: "
         for connection in connections:
             path = f"{posting.base}/@connections/{_encoded(connection)}"
-            yield f"{method} {path}{rest}{authorize(path)}\r\n\r\n".encode() + data
+            yield f"{method} {path}{rest}{authorization(path)}\r\n\r\n".encode() + data
 
 
 def _encoded(connection: str) -> str:

@@ -28,6 +28,13 @@ class Push(Protocol):
         order, where the transport can promise it: the local gateway can, API Gateway cannot.
         """
 
+    def send_first(self, connection: str, payload: str) -> None:
+        """Send one text frame to a connection whose opening may still be under way, as soon as it is established.
+
+        For what a client is to hear right after it was let in, before it says anything: where `$connect` runs, a plain
+        `send` would find it gone. Dropped where the connection is refused or leaves. It may arrive twice.
+        """
+
     def close(self, connection: str) -> None:
         """Close a connection, if it is still there."""
 

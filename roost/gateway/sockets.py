@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FRAME_BYTES = 32 * 1024  # API Gateway: the largest frame, either way
 MESSAGE_BYTES = 128 * 1024  # API Gateway: the largest message, either way
+_OPENING_SECONDS = 30.0  # API Gateway: `$connect` has no longer than this
 
 
 class Refusal(Enum):
@@ -49,6 +50,7 @@ class Sockets:
         self.loop = loop
         self.open: dict[str, Connection] = {}
         self.congested: set[str] = set()  #: who does not read: posts to them are refused
+        self._first: dict[str, list[bytes]] = {}  # what waits for connections that are being opened
         self._jobs: list[tuple[Sequence[Connection], bytes]] = []
 
     def post(self, ids: Iterable[str], payload: bytes) -> dict[str, Refusal]:
@@ -62,6 +64,20 @@ class Sockets:
         if found:
             self._queue(cast("list[Connection]", found), text_frames(payload))
         return refused
+
+    def post_first(self, connection: str, payload: bytes) -> None:
+        """Queue one text message for a connection, behind its opening handshake if that is under way."""
+        if connection in self.open:
+            self.post((connection,), payload)
+            return
+        self._first.setdefault(connection, []).append(payload)
+        self.loop.call_later(_OPENING_SECONDS, self._first.pop, connection, None)  # it may never open
+
+    def opened(self, connection: Connection) -> None:
+        """A connection is established; its handshake leaves in this turn of the loop."""
+        self.open[connection.id] = connection
+        for payload in self._first.pop(connection.id, ()):
+            self.post((connection.id,), payload)
 
     def _refusals(self, ids: Sequence[str], found: Sequence[Connection | None]) -> dict[str, Refusal]:
         gone = {each: Refusal.GONE for each, connection in zip(ids, found, strict=True) if connection is None}

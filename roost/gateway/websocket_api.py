@@ -187,7 +187,7 @@ class WebSocketServer:
             opening.protocol.extensions,
             (self._limits.message, self._limits.frame),
         )
-        self._sockets.open[connection.id] = connection
+        self._sockets.opened(connection)
         self._say("connected", connection=connection.id, route="$connect")
         opening.exchange.switch(opening.response.serialize(), connection)
 

@@ -31,6 +31,10 @@ class GatewayPush:
         refused = self._on_loop(lambda: self._sockets.post(connections, data))
         return {connection: _OUTCOMES[refusal] for connection, refusal in refused.items()}
 
+    def send_first(self, connection: str, payload: str) -> None:
+        """Send now, or right behind the handshake where that has not left yet."""
+        self._on_loop(lambda: self._sockets.post_first(connection, payload.encode()))
+
     def close(self, connection: str) -> None:
         """Close a connection, if it is still there."""
         self._on_loop(lambda: self._close(connection))

@@ -1,5 +1,5 @@
 """The Push port's contract: the local gateway's own sockets, and @connections as our gateway serves it, plain and over
-TLS, and as MiniStack does."""
+TLS, and as MiniStack does. What is left to the push function is run by MiniStack, from the folder that is deployed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 
 from bench import wire
 from roost.aws import posting
+from roost.aws.invoke import Invoker
 from roost.aws.push import ConnectionsPush
 from roost.aws.sign import Credentials as Key
 from roost.chat.ports import Outcome, Push
@@ -29,6 +30,7 @@ from roost.gateway import server
 from roost.gateway.certificates import certificate
 from roost.gateway.connections import Credentials
 from roost.local.push import GatewayPush
+from scripts.build_lambda import build
 from tests.gateway.harness import Running, running, service
 
 #: The functions behind every API: whoever says anything is told their connection's id; `$connect` can be held up.
@@ -46,7 +48,7 @@ def connect(event, context=None):
 def who(event, context=None):
     return {"statusCode": 200, "body": event["requestContext"]["connectionId"]}
 """
-KEY = Key("test", "test")
+KEY = Key("000000000000", "test")  # what MiniStack gives its functions: the account, and a word
 NOBODY = "AAAAAAAAAAAAAAA="
 
 
@@ -125,58 +127,102 @@ def local() -> Iterator[Engine]:
         yield Engine(made.result(), started.port, "/dev", 1_000)
 
 
-@pytest.fixture(scope="module")
-def plain() -> Iterator[Engine]:
-    with gateway(server.Settings(log_events=False, credentials=Credentials("test", "test"))) as started:
-        push = ConnectionsPush(f"http://localhost:{started.port}/dev", "eu-west-1", lambda: KEY)
-        yield Engine(push, started.port, "/dev", 1_000)
-        push.close_sockets()
+class Cloud:
+    """MiniStack, and the push function on it."""
 
+    def __init__(self, endpoint: str, code: bytes) -> None:
+        self.endpoint = endpoint
+        self._code = code
+        self._invokers: list[Invoker] = []
 
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    made = certificate(tmp_path_factory.mktemp("tls"), ())
-    settings = server.Settings(log_events=False, credentials=Credentials("test", "test"), tls=made.context)
-    with gateway(settings) as started, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(posting, "tls_context", lambda: ssl.create_default_context(cafile=made.bundle))
-        push = ConnectionsPush(f"https://localhost:{started.port}/dev", "eu-west-1", lambda: KEY)
-        yield Engine(push, started.port, "/dev", 1_000)
-        push.close_sockets()
+    def push(self, callback: str, **variables: str) -> ConnectionsPush:
+        """A Push whose push function goes to the same API."""
+        name = f"roost-push-{len(self._invokers)}"
+        self.client("lambda").create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role="arn:aws:iam::000000000000:role/any",
+            Handler="roost.aws.functions.push",
+            Code={"ZipFile": self._code},
+            Timeout=29,
+            Environment={"Variables": {"ROOST_CALLBACK_URL": callback, "AWS_REGION": "eu-west-1", **variables}},
+        )
+        invoker = Invoker(name, endpoint=self.endpoint, region="eu-west-1", credentials=lambda: KEY)
+        self._invokers.append(invoker)
+        return ConnectionsPush(callback, "eu-west-1", lambda: KEY, invoker)
 
-
-@pytest.fixture(scope="module")
-def emulated(ministack_endpoint: str) -> Iterator[Engine]:
-    api = _deploy(ministack_endpoint)
-    path = f"/_aws/execute-api/{api}/dev"
-    push = ConnectionsPush(ministack_endpoint + path, "eu-west-1", lambda: KEY)
-    yield Engine(push, int(ministack_endpoint.rpartition(":")[2]), path, 60)
-    push.close_sockets()
-
-
-def _deploy(endpoint: str) -> str:
-    """A WebSocket API over the functions, on MiniStack; its id."""
-
-    def client(name: Any) -> Any:
+    def client(self, name: Any) -> Any:
+        """A client of boto3's."""
         return boto3.client(
             name,
-            endpoint_url=endpoint,
+            endpoint_url=self.endpoint,
             region_name="eu-west-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
 
+    def close(self) -> None:
+        for invoker in self._invokers:
+            invoker.close()
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("app.py", FUNCTIONS)
-    gateways, lambdas = client("apigatewayv2"), client("lambda")
+        for name, content in files.items():
+            file.writestr(name, content)
+    return archive.getvalue()
+
+
+@pytest.fixture(scope="module")
+def cloud(ministack_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    folder = build(tmp_path_factory.mktemp("build") / "lambda", local=True)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    started = Cloud(ministack_endpoint, zipped(files))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def plain(cloud: Cloud) -> Iterator[Engine]:
+    with gateway(server.Settings(log_events=False, credentials=Credentials(KEY.access_key, KEY.secret_key))) as started:
+        push = cloud.push(f"http://localhost:{started.port}/dev")
+        yield Engine(push, started.port, "/dev", 1_000)
+        push.close_sockets()
+
+
+@pytest.fixture(scope="module")
+def tls(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    made = certificate(tmp_path_factory.mktemp("tls"), ())
+    settings = server.Settings(
+        log_events=False, credentials=Credentials(KEY.access_key, KEY.secret_key), tls=made.context
+    )
+    with gateway(settings) as started, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(posting, "tls_context", lambda: ssl.create_default_context(cafile=made.bundle))
+        push = cloud.push(f"https://localhost:{started.port}/dev", SSL_CERT_FILE=str(made.bundle))
+        yield Engine(push, started.port, "/dev", 1_000)
+        push.close_sockets()
+
+
+@pytest.fixture(scope="module")
+def emulated(cloud: Cloud) -> Iterator[Engine]:
+    path = f"/_aws/execute-api/{_deploy(cloud)}/dev"
+    push = cloud.push(cloud.endpoint + path)
+    yield Engine(push, int(cloud.endpoint.rpartition(":")[2]), path, 60)
+    push.close_sockets()
+
+
+def _deploy(cloud: Cloud) -> str:
+    """A WebSocket API over the functions; its id."""
+    gateways, code = cloud.client("apigatewayv2"), zipped({"app.py": FUNCTIONS.encode()})
     api = gateways.create_api(Name="push", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
     for route, name in (("$connect", "connect"), ("$default", "who")):
-        arn = lambdas.create_function(
+        arn = cloud.client("lambda").create_function(
             FunctionName=f"push-{name}",
             Runtime="python3.13",
             Role="arn:aws:iam::000000000000:role/any",
             Handler=f"app.{name}",
-            Code={"ZipFile": archive.getvalue()},
+            Code={"ZipFile": code},
             Timeout=25,
         )["FunctionArn"]
         integration = gateways.create_integration(
@@ -238,11 +284,42 @@ def test_a_connection_is_gone_until_it_is_established(engine: Engine, tmp_path: 
         assert client.result().hear() == "now"
 
 
+def test_a_first_frame_waits_for_its_connection(engine: Engine, tmp_path: Path) -> None:
+    with opening(engine, tmp_path, ask=False) as (connection, client):
+        engine.push.send_first(connection, "welcome")
+        time.sleep(0.3)
+        assert not client.done()
+        (tmp_path / "go").touch()
+        assert client.result(20).hear() == "welcome"
+
+
+def test_a_first_frame_to_one_who_is_there_already_is_a_frame(engine: Engine, connect: Callable[..., Client]) -> None:
+    client, other = connect(), connect()
+    engine.push.send_first(client.id, "welcome")
+    assert client.hear() == "welcome"
+    engine.push.send((other.id,), "end")
+    assert other.hear() == "end"
+
+
+def test_a_first_frame_to_one_who_is_refused_hurts_nobody(
+    engine: Engine, connect: Callable[..., Client], tmp_path: Path
+) -> None:
+    (tmp_path / "no").touch()
+    with opening(engine, tmp_path) as (connection, client):
+        engine.push.send_first(connection, "welcome")
+        (tmp_path / "go").touch()
+        assert client.result(20).status == 403
+    engine.push.send_first(NOBODY, "welcome")
+    well = connect()
+    assert engine.push.send((well.id,), "hello") == {}
+    assert well.hear() == "hello"
+
+
 @contextlib.contextmanager
-def opening(engine: Engine, place: Path) -> Iterator[tuple[str, Future[Client]]]:
+def opening(engine: Engine, place: Path, *, ask: bool = True) -> Iterator[tuple[str, Future[Client]]]:
     """A connection whose `$connect` runs until there is a file `go`: its id, and the client once it is let in."""
     with ThreadPoolExecutor(1) as pool:
-        client = pool.submit(Client, engine, f"?place={quote(str(place), safe='')}")
+        client = pool.submit(Client, engine, f"?place={quote(str(place), safe='')}", ask=ask)
         deadline = time.monotonic() + 20
         while not (place / "id").exists() or not (place / "id").read_text():
             assert time.monotonic() < deadline

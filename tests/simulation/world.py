@@ -276,6 +276,9 @@ class _Push:
         outcomes = {each: world.deliver(each, payload) for each in connections}
         return {each: outcome for each, outcome in outcomes.items() if outcome is not Outcome.SENT}
 
+    def send_first(self, connection: str, payload: str) -> None:
+        raise AssertionError("text connections hear nothing first")
+
     def close(self, connection: str) -> None:
         world = self._world
         world.connections[connection].state = "dead"
