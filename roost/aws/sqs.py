@@ -31,6 +31,7 @@ _BATCH = 10  # SendMessageBatch: messages per call
 _TRIES = 4
 _PAUSE = 0.1  # seconds before the second try at most; doubled for each further one
 _HEADERS = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "AmazonSQS.SendMessageBatch"}
+_OVERDUE = 3600  # seconds: by then a job was begun, unless its message is lost
 _SPARE_MS = 5_000  # of a function's time: with less left no further job is begun
 
 
@@ -124,6 +125,16 @@ class SqsQueue:
             log.warning("a job could not be taken or finished", extra={"fields": {"error": type(error).__name__}})
             return False
         return True
+
+    def rescue(self, queue: Queue) -> int:
+        """Send a message for each job that is long overdue; answers how many.
+
+        For now and then: after an outage longer than the stream's day or the messages' life nobody else looks at them.
+        """
+        latest = round((self._clock() - _OVERDUE) * 1000)
+        overdue = [(row.id, row.due) for row in queue.unfinished() if row.due < latest]
+        self.send(overdue)
+        return len(overdue)
 
     # -- SQS --------------------------------------------------------------------------------------------------------
 

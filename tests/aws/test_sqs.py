@@ -188,6 +188,19 @@ def test_a_function_short_of_time_begins_nothing_more(sqs: SqsQueue) -> None:
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
 
 
+def test_jobs_whose_messages_were_lost_get_new_ones(sqs: SqsQueue, sent: list[dict[str, Any]]) -> None:
+    clock = FakeClock(NOW - 5000)
+    queue = Queue(MemoryTable(clock=lambda: clock.now), clock.now_us)
+    queue.put(Job("forgotten", "x"))
+    queue.put(Job("late", "x"), NOW - 3000)
+    queue.put(Job("tomorrow", "x"), NOW + 86_400)
+    queue.put(Job("done", "x"))
+    queue.run("done", lambda job: None)
+    clock.now = NOW
+    assert sqs.rescue(queue) == 1
+    assert [json.loads(entry["MessageBody"])["job"] for entry in sent] == ["forgotten"]
+
+
 def test_records_are_read() -> None:
     assert decode_records(event(message("Q1"), '{"job": 5}', "")) == [
         Record("m0", "Q1"),

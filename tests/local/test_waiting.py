@@ -6,11 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvloop
 
-from roost.local.waiting import Hub, Wait, finish, sleep
+from roost.local.waiting import Hub, Wait, elsewhere, finish, sleep
 
 
 def on_a_loop(begin: Callable[[Hub], None], done: threading.Event, errors: list[Any] | None = None) -> None:
@@ -202,3 +203,32 @@ def test_a_thread_can_sleep_too() -> None:
     began = time.monotonic()
     sleep(0.01)
     assert time.monotonic() - began >= 0.01
+
+
+def test_what_blocks_runs_elsewhere_for_a_task_and_here_for_a_thread() -> None:
+    done = threading.Event()
+    order: list[object] = []
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def begin(hub: Hub) -> None:
+            def block() -> int:
+                time.sleep(0.05)
+                order.append("blocked")
+                return threading.get_ident()
+
+            def task() -> None:
+                assert elsewhere(pool, block) != threading.get_ident()
+                order.append("goes on")
+                try:
+                    elsewhere(pool, lambda: 1 // 0)
+                except ZeroDivisionError:
+                    order.append("the error, too")
+                done.set()
+
+            hub.run(task)
+            order.append("the loop runs")
+
+        on_a_loop(begin, done)
+        assert elsewhere(pool, threading.get_ident) == threading.get_ident()
+    assert order == ["the loop runs", "blocked", "goes on", "the error, too"]
