@@ -3,7 +3,8 @@
 Everything that a server asks of the world (a read, a write, a push, a pause) is a point at which another actor may go
 on; the seed decides who, and what fails. Servers are of one of two kinds. *One process* owns the store, keeps things in
 memory, and when it crashes everybody's connection is gone. *Many functions* share the store, each with a clock of its
-own, and one of them may die without the others noticing; their events may be handed over twice and late.
+own, and one of them may die without the others noticing; their events may be handed over twice, late and in another
+order, their store throttles, and a write whose answer was lost may still happen later.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from greenlet import getcurrent, greenlet
 
 from roost.app import App
 from roost.chat.ports import Outcome
-from roost.frames import Line
 from roost.settings import Settings
-from roost.storage.table import Conflict, Operation, StoreUnavailable, Throttled
+from roost.storage.table import Conflict, Operation, StoreUnavailable, TableError, Throttled, TransactionFailed
 from roost.testing import MemoryTable, socket_event
+from tests.simulation.record import RECEIVING, Connection, Handling, Record, Said
+from tests.simulation.spoils import Spoil, nothing
 
 _PAUSE_US = 1_700
 
@@ -34,49 +35,25 @@ class Lost(Exception):
     """A push failed in a way that nobody foresaw."""
 
 
-@dataclass
-class Said:
-    """A line that somebody sent, and what became of it."""
-
-    text: str
-    connection: str
-    message_id: str
-    acknowledged: bool = False  #: it was handled to its end without a refusal
-    disturbed: bool = False  #: the telling was cut short by a crash or a failing push: some may have missed it
-
-
-@dataclass
-class Connection:
-    """A client, as the gateway sees it."""
-
-    id: str
-    state: str = "connecting"  #: connecting, open, dead, refused
-    faulty: bool = False  #: it takes a push only sometimes
-    was_in: set[str] = field(default_factory=lambda: {"general"})
-    heard: list[str] = field(default_factory=list)
-
-
-class World:
+class World(Record):
     """One run."""
 
-    def __init__(self, seed: int, *, one_process: bool, make_app: Callable[..., App] = App) -> None:
+    def __init__(self, seed: int, *, one_process: bool, spoil: Spoil = nothing) -> None:
+        super().__init__(one_process=one_process)
         self.rng = random.Random(seed)
         random.seed(seed)  # the core's own jitter
-        self.one_process = one_process
         self.now_us = 1_800_000_000_000_000
-        self.table = _Table(self)
-        self.connections: dict[str, Connection] = {}
-        self.said: dict[str, Said] = {}
+        self.table: _Table = _Table(self, spoil)
         self.fault_rate = self.rng.choice((0.0, 0.02, 0.1))
+        self.throttle_rate = 0.0 if one_process else self.rng.choice((0.0, 0.0, 0.0, 0.1, 0.3, 0.5))
         self.crash_rate = self.rng.choice((0.0, 0.0, 0.003, 0.01))
         self.crashes = 0
         self._sent = 0
-        self._make_app = make_app
         self._main: greenlet = getcurrent()
         self._ready: list[greenlet] = []
         self._committing: deque[greenlet] = deque()
         self._servers: list[App] = []
-        self.handling: dict[greenlet, Said] = {}
+        self._handling: dict[greenlet, Handling] = {}
         self._start_servers()
 
     # -- actors -----------------------------------------------------------------------------------------------------
@@ -88,7 +65,7 @@ class World:
             try:
                 function()
             except Crash:
-                self.handling.pop(getcurrent(), None)
+                self._handling.pop(getcurrent(), None)
 
         self._ready.append(greenlet(run, self._main))
 
@@ -110,13 +87,18 @@ class World:
         self._main.switch()
         if not self.one_process and self.rng.random() < self.crash_rate:
             self.crashes += 1
-            self._disturb()
+            self.disturb()
             raise Crash
+
+    @property
+    def outside(self) -> bool:
+        """Whether it is the test itself that asks."""
+        return getcurrent().parent is None
 
     def _crash_process(self, actors: Sequence[greenlet]) -> None:
         self.crashes += 1
-        for said in self.handling.values():
-            said.disturbed = True
+        for handling in self._handling.values():
+            handling.said.disturbed = True
         self._ready, self._committing = [], deque()
         for actor in actors:
             if actor:  # it has begun: it ends here; who had not begun never will
@@ -129,29 +111,13 @@ class World:
 
     def _start_servers(self) -> None:
         skews = [0] if self.one_process else [self.rng.randint(-600, 600) * 1_000_000 for _ in range(3)]
-        self._servers = []
-        for skew in skews:
-            app = self._make_app(self.table, _Push(self), _Clock(self, skew), Settings())
-            self._note_ends(app)
-            self._servers.append(app)
+        self._servers = [App(self.table, _Push(self), _Clock(self, skew), Settings()) for skew in skews]
 
-    def _note_ends(self, app: App) -> None:
-        """Learn which lines were handled to their end."""
-        text = app._text
-        receive = text.receive
-
-        def noting(line: Line) -> None:
-            receive(line)
-            said = self.said.get(line.message_id)
-            if said is not None:
-                said.acknowledged = True
-
-        text.receive = noting  # type: ignore[method-assign]  # an observer, nothing is changed
-
-    def _disturb(self) -> None:
-        said = self.handling.get(getcurrent())
-        if said is not None:
-            said.disturbed = True
+    def disturb(self) -> None:
+        """Something failed: whom this line is told to is open."""
+        handling = self._handling.get(getcurrent())
+        if handling is not None:
+            handling.said.disturbed = True
 
     # -- what clients and the gateway do ----------------------------------------------------------------------------
 
@@ -160,27 +126,33 @@ class World:
 
     def connect(self, name: str) -> Connection | None:
         """A client connects; None if it was not let in."""
-        connection = self.connections[name] = Connection(name, faulty=self.rng.random() < 0.15)
+        connection = self.connections[name] = Connection(name, receiving=self._receiving())
         answer = self._handle(socket_event("CONNECT", name, time=self.now_us // 1000))
         if connection.state != "connecting" or answer["statusCode"] != 200:
             connection.state = "refused"
             return None
         connection.state = "open"
+        self.step += 1
+        connection.seated = self.step
         return connection
+
+    def _receiving(self) -> tuple[str, ...]:
+        if self.rng.random() < 0.8:
+            return ("well",)
+        return ("well", *self.rng.choices([*RECEIVING], k=2))
 
     def send(self, connection: Connection, body: str) -> None:
         """A client sends a frame, which may be handed over more than once."""
         self._sent += 1
-        message_id = f"m{self._sent}"
-        said = Said(body, connection.id, message_id)
-        if not body.startswith("/"):
-            self.said[message_id] = said
-        event = socket_event("MESSAGE", connection.id, body, time=self.now_us // 1000, message_id=message_id)
+        said = Said(body, connection.id, f"m{self._sent}")
+        self.said[said.message_id] = said
+        event = socket_event("MESSAGE", connection.id, body, time=self.now_us // 1000, message_id=said.message_id)
 
         def handle() -> None:
-            self.handling[getcurrent()] = said
+            handling = self._handling[getcurrent()] = self.begin(said)
             self._handle(event)
-            self.handling.pop(getcurrent(), None)
+            del self._handling[getcurrent()]
+            self.end(handling)
 
         if not self.one_process:
             if self.rng.random() < 0.2:
@@ -191,40 +163,58 @@ class World:
         handle()
 
     def disconnect(self, connection: Connection) -> None:
-        """A client goes; the gateway says so, or fails to."""
+        """A client goes; the gateway says so, now or later, once or twice, or fails to."""
         connection.state = "dead"
-        if self.rng.random() < 0.6:
-            self._handle(socket_event("DISCONNECT", connection.id))
+        event = socket_event("DISCONNECT", connection.id)
+        for chance in (0.6, 0.1) if self.one_process else (0.6, 0.3):
+            if self.rng.random() < chance:
+                if self.one_process or self.rng.random() < 0.5:
+                    self._handle(event)
+                else:
+                    self.act(lambda: void(self._handle(event)))
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
-    def store_fault(self) -> Exception | None:
+    def store_fault(self, operations: int) -> TableError | None:
+        """What a call of the store fails with; a read has no operations."""
+        if self.rng.random() < self.throttle_rate:
+            self.disturb()
+            return Throttled("injected")
         if self.rng.random() >= self.fault_rate:
             return None
-        return self.rng.choice((Throttled("injected"), Conflict("injected"), StoreUnavailable("injected")))
+        self.disturb()
+        match self.rng.randrange(3):
+            case 0:
+                return Throttled("injected")
+            case 1 if operations > 1:
+                return TransactionFailed([Conflict("injected"), *[None] * (operations - 1)])
+            case 1 if operations:
+                return Conflict("injected")
+            case _:
+                return StoreUnavailable("injected")
 
-    def deliver(self, connection_id: str, payload: str) -> Outcome:
-        connection = self.connections[connection_id]
-        if connection.state != "open":
-            return Outcome.GONE
-        if connection.faulty and self.rng.random() < 0.5:
-            return Outcome.FAILED
-        connection.heard.append(payload)
-        return Outcome.SENT
-
-    def push_fails(self) -> bool:
+    def push(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
+        """Push a frame, from whoever is at work."""
+        handling = self._handling.get(getcurrent())
         if self.rng.random() < self.fault_rate / 4:
-            self._disturb()
-            return True
-        return False
+            self.disturb()
+            if handling is not None and handling.said.connection in connections:
+                handling.told.append(payload)  # it was to be told, which is all that a server can do
+            raise Lost
+        return self.deliver(connections, payload, handling)
+
+
+def void(value: object) -> None:
+    """Nothing."""
 
 
 class _Table(MemoryTable):
     """The store, with a pause around every call and faults before and after writes."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, spoil: Spoil) -> None:
         super().__init__(clock=lambda: world.now_us / 1_000_000, exclusive=world.one_process)
         self._world = world
+        self._spoil = spoil
 
     def get(self, key: Any) -> Any:
         self._step()
@@ -234,31 +224,47 @@ class _Table(MemoryTable):
         self._step()
         return super().query(pk, **options)
 
+    def query_index(self, g1pk: str, **options: Any) -> Any:
+        self._step()
+        return super().query_index(g1pk, **options)
+
+    def transact(self, operations: Sequence[Operation]) -> None:
+        super().transact(self._spoil(list(operations)))
+
     def _step(self) -> None:
-        if getcurrent().parent is not None and not self._world.one_process:  # one process reads without waiting
-            self._world.pause()
+        world = self._world
+        if world.outside or world.one_process:  # one process reads without waiting
+            return
+        world.pause()
+        fault = world.store_fault(0)
+        if fault is not None:
+            raise fault
 
     def _apply(self, operations: Sequence[Operation], *, single: bool) -> None:
         world = self._world
-        if getcurrent().parent is None:  # the test itself
+        if world.outside:
             super()._apply(operations, single=single)
             return
         if not world.one_process:
             world.pause()
-        fault = world.store_fault()
-        if fault is not None and not isinstance(fault, StoreUnavailable):
-            world.pause(commit=True)
-            raise fault
-        happens = fault is None or world.rng.random() < 0.5
-        error: Exception | None = fault
-        if happens:
+        error: TableError | None = world.store_fault(len(operations))
+        if error is None or (isinstance(error, StoreUnavailable) and world.rng.random() < 0.4):
             try:
                 super()._apply(operations, single=single)
-            except Exception as refused:
-                error = refused
+            except TableError as refused:
+                error = error or refused
+        elif isinstance(error, StoreUnavailable) and not world.one_process and world.rng.random() < 0.3:
+            world.act(lambda: self._later(operations, single=single))
         world.pause(commit=True)
         if error is not None:
             raise error
+
+    def _later(self, operations: Sequence[Operation], *, single: bool) -> None:
+        """A write that nobody waits for any more arrives after all."""
+        try:
+            super()._apply(operations, single=single)
+        except TableError:
+            return
 
 
 class _Push:
@@ -268,20 +274,15 @@ class _Push:
         self._world = world
 
     def send(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
-        world = self._world
-        if not world.one_process:
-            world.pause()
-        if world.push_fails():
-            raise Lost
-        outcomes = {each: world.deliver(each, payload) for each in connections}
-        return {each: outcome for each, outcome in outcomes.items() if outcome is not Outcome.SENT}
+        if not self._world.one_process:
+            self._world.pause()
+        return self._world.push(connections, payload)
 
     def send_first(self, connection: str, payload: str) -> None:
         raise AssertionError("text connections hear nothing first")
 
     def close(self, connection: str) -> None:
-        world = self._world
-        world.connections[connection].state = "dead"
+        self._world.connections[connection].state = "dead"
 
 
 class _Clock:
