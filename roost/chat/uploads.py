@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
+_FILE_NAME = re.compile(rb"^content-disposition:[^\r\n]*;\s*filename\*?=", re.IGNORECASE | re.MULTILINE)
 _HEAD_BYTES = 16 * 1024  # of one part
 
 
@@ -36,6 +37,4 @@ def _first_file(body: bytes, boundary: bytes) -> bytes | None:
 
 
 def _is_file(head: bytes) -> bool:
-    return any(
-        line.lower().startswith(b"content-disposition:") and b"filename" in line.lower() for line in head.split(b"\r\n")
-    )
+    return _FILE_NAME.search(head) is not None
