@@ -47,7 +47,20 @@ class Connection:
     seated: int = 0  #: the step from which on it was open
     was_in: set[str] = field(default_factory=lambda: {"general"})
     heard: list[str] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)  #: what is to be sent as soon as it is open
     _turns: int = 0
+
+    def opens(self, step: int) -> None:
+        """It was let in."""
+        self.state, self.seated = "open", step
+        self.heard += self.first
+
+    def take_first(self, payload: str) -> None:
+        """A frame that follows the opening."""
+        if self.state == "open":
+            self.take(payload)
+        else:
+            self.first.append(payload)
 
     def take(self, payload: str) -> Outcome:
         """A frame arrives."""

@@ -166,9 +166,11 @@ class Stage(Record):
         connection = self.connections[name] = Connection(name)
         answer = self._crashing(lambda: self.app.handle(socket_event("CONNECT", name, time=self.time)))
         opened = answer is not None and answer["statusCode"] == 200 and connection.state == "connecting"
-        connection.state = "open" if opened else "refused"
         self.step += 1
-        connection.seated = self.step
+        if opened:
+            connection.opens(self.step)
+        else:
+            connection.state = "refused"
 
     def says(self, name: str, text: str) -> dict[str, Any]:
         """Somebody sends a frame; answers its event."""
@@ -222,6 +224,9 @@ class _Push:
 
     def send(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
         return self._stage.deliver_from_here(connections, payload)
+
+    def send_first(self, connection: str, payload: str) -> None:
+        self._stage.connections[connection].take_first(payload)
 
     def close(self, connection: str) -> None:
         self._stage.connections[connection].state = "dead"

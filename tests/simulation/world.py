@@ -76,7 +76,7 @@ class World(Record):
             pick = self.rng.randrange(choices)
             actor = self._ready.pop(pick) if pick < len(self._ready) else self._committing.popleft()
             self.now_us += self.rng.randrange(_PAUSE_US)
-            if self.one_process and self.rng.random() < self.crash_rate / 10:
+            if self.one_process and self.rng.random() < self.crash_rate:
                 self._crash_process([actor, *self._ready, *self._committing])
                 continue
             actor.switch()
@@ -131,9 +131,8 @@ class World(Record):
         if connection.state != "connecting" or answer["statusCode"] != 200:
             connection.state = "refused"
             return None
-        connection.state = "open"
         self.step += 1
-        connection.seated = self.step
+        connection.opens(self.step)
         return connection
 
     def _receiving(self) -> tuple[str, ...]:
@@ -279,7 +278,7 @@ class _Push:
         return self._world.push(connections, payload)
 
     def send_first(self, connection: str, payload: str) -> None:
-        raise AssertionError("text connections hear nothing first")
+        self._world.connections[connection].take_first(payload)
 
     def close(self, connection: str) -> None:
         self._world.connections[connection].state = "dead"
