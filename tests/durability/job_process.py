@@ -40,7 +40,7 @@ async def main(database: Path, notes: Path) -> None:
     worker = Worker(queue, table, do, Hub(asyncio.get_running_loop()))
     worker.start()
     while await asyncio.to_thread(lambda: list(queue.unfinished())):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
     await worker.stop()
     table.close()
 
