@@ -50,13 +50,13 @@ class FaultyServer:
         self.accepted = 0
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
-        self._stopped = threading.Event()
+        self.stopped = threading.Event()  #: set when the test is over
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
     def stop(self) -> None:
         """Close everything."""
-        self._stopped.set()
+        self.stopped.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -73,7 +73,7 @@ class FaultyServer:
             assert self._changed.wait_for(lambda: not self._open, 20)
 
     def _accept(self) -> None:
-        while not self._stopped.is_set():
+        while not self.stopped.is_set():
             try:
                 connection, _ = self._listener.accept()
             except OSError:
@@ -97,7 +97,7 @@ class FaultyServer:
                     reply = self._reply(request)
                     if reply is None:
                         return
-                    self._stopped.wait(self.delays.pop(0) if self.delays else self.delay)
+                    self.stopped.wait(self.delays.pop(0) if self.delays else self.delay)
                     connection.sendall(_bytes(reply))
                     served += 1
                     if served >= self.close_after > 0:
