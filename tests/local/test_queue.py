@@ -215,7 +215,7 @@ def test_a_stop_waits_for_a_look_that_is_under_way() -> None:
     looked = threading.Event()
 
     class Slow(MemoryTable):
-        def query(self, pk: str, **options: object) -> Page:  # type: ignore[override]  # passed on
+        def query(self, pk: str, **options: object) -> Page:
             sleep(0.3)
             looked.set()
             return super().query(pk, **options)  # type: ignore[arg-type]
