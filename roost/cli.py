@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -185,6 +187,68 @@ def _answer(as_json: bool, text: str, value: object) -> None:
     import json
 
     click.echo(json.dumps(value) if as_json else text)
+
+
+# -- cost -------------------------------------------------------------------------------------------------------------
+
+
+_SOME = click.FloatRange(min=0)
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_ASSUMPTIONS: dict[str, tuple[click.ParamType[Any], str]] = {
+    "people": (click.IntRange(min=1), "Estimate for a team of so many, in place of what was metered."),
+    "messages": (_SOME, "Messages per person and working day."),
+    "days": (_SOME, "Working days in a month."),
+    "hours": (_SOME, "Hours connected on such a day."),
+    "receivers": (_SOME, "Connected people whom a message reaches; by the team's size if not given."),
+    "reactions": (_SOME, "Reactions per message."),
+    "edits": (_SOME, "Edits per message."),
+    "other_events": (_SOME, "Joins, pins and the like per message."),
+    "searches": (_SOME, "Searches per message."),
+    "thread_reads": (_SOME, "Threads opened per message."),
+    "mark_reads": (_SOME, "Channels marked read per message."),
+    "page_reads": (_SOME, "Channels opened and pages of history read per message."),
+    "index_writes": (_SOME, "Write units of the search index per message."),
+    "boot_requests": (_SOME, "HTTP requests of a client that starts, once a day."),
+    "resume_requests": (_SOME, "HTTP requests of a client that connects again."),
+    "ping_minutes": (_POSITIVE, "Minutes between a client's signs of life."),
+    "reconnect_minutes": (_POSITIVE, "Minutes that a connection lives."),
+    "channels": (_SOME, "Channels of a person."),
+    "memory": (_POSITIVE, "MB of each Lambda function."),
+    "files": (_SOME, "GB of files per person."),
+}
+
+
+def _assumptions(command: Callable[..., None]) -> Callable[..., None]:
+    for name, (kind, about) in reversed(_ASSUMPTIONS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", type=kind, help=about)(command)
+    return command
+
+
+@main.command()
+@_DATA
+@_TABLE
+@click.option("--month", metavar="YYYY-MM", help="Which month; the last one with any use if not given.")
+@_JSON
+@_assumptions
+def cost(data: Path | None, table: str | None, month: str | None, as_json: bool, **assumptions: Any) -> None:
+    """What this use would cost on AWS, from metered calls; or what a team's would, with --people and the like."""
+    from roost.cost import report
+    from roost.cost.estimate import Assumptions
+    from roost.cost.use import Folder
+    from roost.local.store import use_folder
+
+    given = {name: value for name, value in assumptions.items() if value is not None}
+    if given:
+        answer = report.estimated(Assumptions(**given))
+        _answer(as_json, report.estimated_text(answer), answer)
+        return
+    folder = Folder(use_folder(data or _data_directory(), table))
+    wanted = month or folder.newest_month() or time.strftime("%Y-%m", time.gmtime())
+    if not re.fullmatch(r"\d{4}-\d\d", wanted):
+        raise click.BadParameter(f"{wanted!r} is not YYYY-MM", param_hint="--month")
+    answer = report.metered(wanted, folder.month(wanted))
+    nothing = f"Nothing was metered in {wanted}. roost cost --people 50 estimates what a team would use."
+    _answer(as_json, report.metered_text(answer) if answer["days"] else nothing, answer)
 
 
 # -- gateway ----------------------------------------------------------------------------------------------------------

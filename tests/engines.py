@@ -40,12 +40,17 @@ def _client(endpoint: str) -> Any:
     )
 
 
-def dynamo_table(endpoint: str, clock: Callable[[], float], **options: Any) -> DynamoTable:
-    """A new table on an endpoint, without DynamoDB's own expiry: a test's clock is not the engine's."""
+def dynamo_table(endpoint: str, clock: Callable[[], float]) -> DynamoTable:
+    """A new table on an endpoint."""
+    return DynamoTable(**new_table(endpoint, clock))
+
+
+def new_table(endpoint: str, clock: Callable[[], float]) -> dict[str, Any]:
+    """What `DynamoTable` takes to open a new table, which is without DynamoDB's own expiry: a test's clock is not the
+    engine's."""
     name = f"test-{time.time_ns()}"
     _client(endpoint).create_table(**table_definition(name))
-    key = TEST_KEY
-    return DynamoTable(name, endpoint=endpoint, region=REGION, credentials=lambda: key, clock=clock, **options)
+    return {"name": name, "endpoint": endpoint, "region": REGION, "credentials": lambda: TEST_KEY, "clock": clock}
 
 
 def stream_of(endpoint: str, table: DynamoTable) -> str:

@@ -14,12 +14,14 @@ ALLOWED = {
     "roost/storage": {"roost.storage"},
     "roost/chat": {"roost.chat", "roost.storage"},
     "roost/gateway": {"roost.gateway"},
+    "roost/cost": {"roost.cost", "roost.storage.table"},
     "roost/app.py": {"roost.chat", "roost.storage", "roost.frames", "roost.settings"},
     "roost/frames.py": {"roost.chat", "roost.storage"},
     "roost/settings.py": set(),
     "roost/aws": {"roost.aws", "roost.app", "roost.chat.ports", "roost.settings"}
     | {"roost.storage.table", "roost.storage.jobs"},
     "roost/local": {"roost.local", "roost.app", "roost.chat", "roost.gateway", "roost.settings", "roost.storage"}
+    | {"roost.cost", "roost.frames"}  # the meter
     | {"roost.aws.dynamodb", "roost.aws.sign"},  # `--table`: the AWS shell's engine under the laptop's gateway
 }
 

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from roost.app import ROUTE_SELECTION_EXPRESSION, ROUTES, App
+from roost.cost.use import Folder
 from roost.gateway import server
 from roost.gateway.definition import Function, HttpApi, HttpRoute, Route, Service, WebSocketApi
 from roost.gateway.functions import Done, Failed, Returned
 from roost.gateway.sockets import Sockets
 from roost.local.clock import SystemClock
+from roost.local.meter import Ledger, Meter, MeteredPush, MeteredTable
 from roost.local.push import GatewayPush
 from roost.local.store import Store, open_store
 from roost.local.waiting import Hub
@@ -27,6 +29,7 @@ from roost.settings import Settings
 _STAGE = "roost"
 _SWEEP_SECONDS = 10.0
 _SWEEP_ITEMS = 2_000  # of which the expired are removed; small, since a sweep shares the writer with people
+_METER_SECONDS = 5.0  # of use that a crash may forget
 _GRACE_SECONDS = 5.0
 
 
@@ -48,10 +51,10 @@ class ChatFunctions:
     race for the channel's head, and any of them could win.
     """
 
-    def __init__(self, app: App, hub: Hub, *, side_by_side: bool) -> None:
-        self._app = app
+    def __init__(self, app: App, hub: Hub, meter: Meter, *, side_by_side: bool) -> None:
+        self._handle = meter.measured(app.handle)
+        self._beside = app.runs_beside_others if side_by_side else _never
         self._hub = hub
-        self._side_by_side = side_by_side
         self._lanes: dict[str, _Lane] = {}
         self._running = 0
         self._ended: asyncio.Event | None = None
@@ -69,7 +72,7 @@ class ChatFunctions:
         lane = self._lanes.get(connection)
         if lane is None:
             lane = self._lanes[connection] = _Lane()
-        work = _Work(event, done, alone=not (self._side_by_side and self._app.runs_beside_others(event)))
+        work = _Work(event, done, alone=not self._beside(event))
         if lane.takes(work):
             self._begin(connection, lane, work)
         else:
@@ -96,7 +99,7 @@ class ChatFunctions:
 
     def _run(self, event: Mapping[str, Any], done: Done) -> None:
         try:
-            done(Returned(self._app.handle(event)))
+            done(Returned(self._handle(event)))
         except Exception as error:  # noqa: BLE001  the loop must go on; App.handle has already logged its own
             done(Failed(type(error).__name__, str(error)))
         finally:
@@ -110,6 +113,11 @@ class ChatFunctions:
             self._ended = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _GRACE_SECONDS)
+
+
+def _never(event: Mapping[str, Any]) -> bool:
+    """Nothing runs beside others."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +170,28 @@ async def serve(
     alone = store.table.exclusive
     try:
         sockets = Sockets(loop)
-        app = App(store.table, GatewayPush(sockets), SystemClock(), settings)
+        meter = Meter()
+        table = MeteredTable(store.table, meter)
+        app = App(table, MeteredPush(GatewayPush(sockets), meter), SystemClock(), settings)
         if alone:
             app.begin_alone()
-        functions = ChatFunctions(app, Hub(loop), side_by_side=alone)
+            meter.take()  # which AWS has no need of
+        functions = ChatFunctions(app, Hub(loop), meter, side_by_side=alone)
         names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
         # The chat pushes without the management API, so nobody else gets to push through it either.
         gateway_settings = server.Settings(names=names, connections_api=False, log_events=log_events)
         gateway = server.Gateway(_service(), functions, sockets, listener, gateway_settings)
         await gateway.start()
         stop = _stop_signal(loop)
-        sweeper = asyncio.create_task(_sweep(store))
+        ledger = Ledger(Folder(store.use), meter, store.table, connections=lambda: len(sockets.open), size=store.size)
+        others = [asyncio.create_task(each) for each in (_sweep(store), ledger.keep(_METER_SECONDS))]
         gc.freeze()  # what stands now stands until the end: the collector need not look at it again
         started(Running(host, listener.getsockname()[1], store.place))
         await stop.wait()
         await gateway.stop()
-        sweeper.cancel()
+        for each in others:
+            each.cancel()
+        await ledger.flush()
     finally:
         await asyncio.to_thread(store.close)
 
