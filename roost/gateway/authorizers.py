@@ -30,15 +30,16 @@ class Allowed:
     context: Mapping[str, Any]
 
 
-def identity_values(authorizer: Authorizer, request: Request, variables: Mapping[str, str]) -> list[str] | None:
+def identity_values(sources: Sequence[str], request: Request, variables: Mapping[str, str]) -> list[str] | None:
     """The value of each identity source, or None where one is missing or empty: 401 without asking the function."""
-    values = [_identity(source, request, variables) for source in authorizer.identity_sources]
+    values = [_identity(source, request, variables) for source in sources]
     return None if any(not value for value in values) else [value for value in values if value]
 
 
 def _identity(source: str, request: Request, variables: Mapping[str, str]) -> str | None:
-    """`route.request.header.X` and `route.request.querystring.X`, or `$request.header.X` in an HTTP API."""
-    place, _, name = source.removeprefix("route.").lstrip("$").rpartition(".")
+    """`route.request.header.X` and `route.request.querystring.X`; `$request.header.X` in an HTTP API, and
+    `method.request.header.X` in a REST API."""
+    place, _, name = source.removeprefix("route.").removeprefix("method.").lstrip("$").rpartition(".")
     if place == "request.header":
         return request.header(name.lower())
     if place == "request.querystring":
@@ -48,8 +49,9 @@ def _identity(source: str, request: Request, variables: Mapping[str, str]) -> st
     return "present"  # context.X: always there
 
 
-def websocket_verdict(outcome: Outcome, method_arn: str, latency_ms: int) -> Allowed | Refused:
-    """What an authorizer of `$connect` decided: a policy about `method_arn`, and context whose values become text."""
+def policy_verdict(outcome: Outcome, method_arn: str, latency_ms: int) -> Allowed | Refused:
+    """What an authorizer of `$connect` or of a REST API decided: a policy about `method_arn`, and context whose values
+    become text."""
     if isinstance(outcome, Failed) and outcome.message == "Unauthorized":
         return Refused(401)
     if not isinstance(outcome, Returned):

@@ -31,13 +31,36 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Authorizer:
-    """A Lambda authorizer, REQUEST type. `simple` and `payload` are used by HTTP APIs only."""
+    """A Lambda authorizer. `simple` and `payload` are used by HTTP APIs only, `token` by REST APIs only."""
 
     name: str
     function: str
     identity_sources: tuple[str, ...] = ()  #: `route.request.header.Auth`, …; for HTTP APIs `$request.header.Auth`, …
     simple: bool = False  #: answers {"isAuthorized": …} and no policy
     payload: str = "2.0"
+    token: bool = False  #: of type TOKEN: gets the one identity source and no request
+    pattern: str = ""  #: what that token must match, else 401 without asking the function
+
+
+@dataclass(frozen=True, slots=True)
+class JwtAuthorizer:
+    """Checks tokens of an issuer: HTTP APIs' JWT authorizers, and REST APIs' Cognito ones."""
+
+    name: str
+    issuer: str
+    audience: tuple[str, ...]  #: of which the token must name one; none: any
+    identity_source: str = "$request.header.Authorization"
+    scopes: tuple[str, ...] = ()  #: of which the token must carry one; none: any
+
+
+@dataclass(frozen=True, slots=True)
+class Unplayed:
+    """An authorizer that cannot be played here: it lets nobody through unless the person who runs the app says so."""
+
+    name: str
+
+
+AnyAuthorizer = Authorizer | JwtAuthorizer | Unplayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +86,8 @@ class WebSocketApi:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpRoute:
-    """A route of the HTTP API. `method` is upper case or `ANY`; `path` may hold `{name}` and a last `{name+}`.
-
-    The catch-all route has method `ANY` and path `$default`.
-    """
-
-    method: str
-    path: str
-    function: str
-    authorizer: Authorizer | None = None
-    payload: str = "2.0"
-    timeout: float = 30.0  #: seconds that the integration may take
-
-    @property
-    def key(self) -> str:
-        """The route key, as events carry it: `GET /rooms/{id}`, or `$default`."""
-        return "$default" if self.path == "$default" else f"{self.method} {self.path}"
-
-
-@dataclass(frozen=True, slots=True)
 class Cors:
-    """An HTTP API's CORS settings; the gateway answers preflights by them."""
+    """CORS settings; the gateway answers preflights by them."""
 
     allow_origins: tuple[str, ...] = ()
     allow_methods: tuple[str, ...] = ()
@@ -92,6 +95,29 @@ class Cors:
     expose_headers: tuple[str, ...] = ()
     max_age: int | None = None
     allow_credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoute:
+    """A route of an HTTP API or of a REST API.
+
+    `method` is upper case or `ANY`; `path` may hold `{name}` and a last `{name+}`. The catch-all route of an HTTP API
+    has method `ANY` and path `$default`.
+    """
+
+    method: str
+    path: str
+    function: str
+    authorizer: AnyAuthorizer | None = None
+    payload: str = "2.0"  #: or 1.0; HTTP APIs only
+    timeout: float = 30.0  #: seconds that the integration may take
+    cors: Cors | None = None  #: REST APIs only: preflights of this path are answered
+    api_key: bool = False  #: REST APIs only: asks for an `x-api-key`
+
+    @property
+    def key(self) -> str:
+        """The route key, as events carry it: `GET /rooms/{id}`, or `$default`."""
+        return "$default" if self.path == "$default" else f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +129,19 @@ class HttpApi:
     stage: str  #: `$default` or a real name, which is then the first path segment
     routes: tuple[HttpRoute, ...]
     cors: Cors | None = None
+    stage_variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RestApi:
+    """A REST API with one stage, whose name is the first path segment."""
+
+    id: str
+    name: str
+    stage: str
+    routes: tuple[HttpRoute, ...]
+    api_keys: tuple[str, ...] = ()  #: values that the file gives
+    binary_types: tuple[str, ...] = ()  #: media types that travel as base64
     stage_variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,6 +166,7 @@ class Service:
     websocket: WebSocketApi | None
     http: HttpApi | None
     tables: tuple[DeclaredTable, ...] = ()
+    rest: RestApi | None = None
     warnings: tuple[str, ...] = ()  #: what was left out and does not stop the app, each with its place in the file
 
 

@@ -23,6 +23,9 @@ LOST = (1006, "")
 #: Request headers that the `$connect` handler does not see; its authorizer does.
 _HOP = frozenset({"connection", "upgrade", "content-length"})
 
+#: What the gateway itself writes; a function's own values for these would break the framing.
+FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "date"})
+
 #: What an HTTP API hands over as text; anything else arrives as base64.
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 
@@ -99,10 +102,10 @@ def connection_context(
 
 def connect_event(request: Request, context: Mapping[str, Any], call: Mapping[str, Any]) -> dict[str, Any]:
     """CONNECT. `context` is the connection's, `call` what is this request's: `requestId`, `requestTime`, …"""
-    headers = [(name, value) for name, value in _forwarded(request) if name.lower() not in _HOP]
+    headers = [(name, value) for name, value in forwarded(request) if name.lower() not in _HOP]
     event: dict[str, Any] = {
         "headers": dict(headers),
-        "multiValueHeaders": _gather(headers),
+        "multiValueHeaders": gather(headers),
         **_query_maps(request.query),
         "requestContext": {"routeKey": "$connect", "eventType": "CONNECT", **call, **context},
         "isBase64Encoded": False,
@@ -114,7 +117,7 @@ def authorizer_event(
     request: Request, context: Mapping[str, Any], call: Mapping[str, Any], method_arn: str, variables: Mapping[str, str]
 ) -> dict[str, Any]:
     """What a REQUEST authorizer of `$connect` gets: all headers, and the ARN that its policy must allow."""
-    headers = list(_forwarded(request))
+    headers = list(forwarded(request))
     if request.header("content-length") is None:
         headers.append(("content-length", "0"))
     query = _query_maps(request.query)
@@ -122,7 +125,7 @@ def authorizer_event(
         "type": "REQUEST",
         "methodArn": method_arn,
         "headers": dict(headers),
-        "multiValueHeaders": _gather(headers),
+        "multiValueHeaders": gather(headers),
         "queryStringParameters": query.get("queryStringParameters", {}),
         "multiValueQueryStringParameters": query.get("multiValueQueryStringParameters", {}),
         "stageVariables": dict(variables),
@@ -162,7 +165,7 @@ def server_frame(message: str, connection_id: str, request_id: str) -> str:
     return f'{{"message": "{message}", "connectionId":"{connection_id}", "requestId":"{request_id}"}}'
 
 
-def _forwarded(request: Request) -> Iterable[tuple[str, str]]:
+def forwarded(request: Request) -> Iterable[tuple[str, str]]:
     """The client's headers with usual capitals, and what AWS's front adds, in the order of their names."""
     headers = [(canonical(name), value) for name, value in request.headers]
     headers = [(name, value) for name, value in headers if not name.startswith("X-Forwarded-")]
@@ -178,7 +181,8 @@ def trace_id() -> str:
     return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}"
 
 
-def _gather(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def gather(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """All values of each name, in order."""
     gathered: dict[str, list[str]] = {}
     for name, value in headers:
         gathered.setdefault(name, []).append(value)
@@ -190,7 +194,7 @@ def _query_maps(query: str) -> dict[str, Any]:
     pairs = query_pairs(query)
     if not pairs:
         return {}
-    return {"queryStringParameters": dict(pairs), "multiValueQueryStringParameters": _gather(pairs)}
+    return {"queryStringParameters": dict(pairs), "multiValueQueryStringParameters": gather(pairs)}
 
 
 def query_pairs(query: str) -> list[tuple[str, str]]:
@@ -228,7 +232,7 @@ def http_event(
     event["headers"] = headers
     pairs = query_pairs(request.query)
     if pairs:
-        event["queryStringParameters"] = {name: ",".join(values) for name, values in _gather(pairs).items()}
+        event["queryStringParameters"] = {name: ",".join(values) for name, values in gather(pairs).items()}
     event["requestContext"] = {
         "accountId": account_id,
         "apiId": api_id,
@@ -251,7 +255,7 @@ def http_event(
         event["pathParameters"] = dict(path_parameters)
     if stage_variables:
         event["stageVariables"] = dict(stage_variables)
-    event.update(_http_body(request))
+    event.update(http_body(request))
     return event
 
 
@@ -273,7 +277,8 @@ def _http_headers(request: Request, domain_name: str) -> tuple[dict[str, str], l
     return {name: ",".join(gathered[name]) for name in sorted(gathered)}, cookies
 
 
-def _http_body(request: Request) -> dict[str, Any]:
+def http_body(request: Request) -> dict[str, Any]:
+    """An HTTP API's `body`, absent where there is none, and whether it is base64."""
     if not request.body:
         return {"isBase64Encoded": False}
     content_type = (request.header("content-type") or "").strip().lower()
@@ -283,6 +288,13 @@ def _http_body(request: Request) -> dict[str, Any]:
         except UnicodeDecodeError:
             pass  # declared as text but is not: it travels whole, as bytes do
     return {"body": base64.b64encode(request.body).decode(), "isBase64Encoded": True}
+
+
+def plain(value: object) -> str:
+    """A header's value as text: functions also give numbers and booleans."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
 
 
 def decode_path(path: str) -> str:

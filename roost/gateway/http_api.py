@@ -1,4 +1,4 @@
-"""The HTTP API: payload format 2.0 to the functions, their answers to the client.
+"""The HTTP API: payload format 2.0, or 1.0 for routes that ask for it, to the functions, their answers to the client.
 
 Source: API Gateway developer guide, "Working with AWS Lambda proxy integrations for HTTP APIs".
 """
@@ -7,89 +7,51 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from roost.gateway import events
-from roost.gateway.authorizers import Refused, http_verdict, identity_values
-from roost.gateway.definition import Authorizer, Cors, HttpApi, HttpRoute, Service
-from roost.gateway.events import Request
-from roost.gateway.functions import Functions, IntegrationTimeout, Outcome, Returned
-from roost.gateway.http import Exchange, Response, json_response
-from roost.gateway.ids import Ids
-from roost.gateway.routing import HttpRoutes
-
-log = logging.getLogger("roost.gateway")
+from roost.gateway import events, payload_1_0
+from roost.gateway.authorizers import Allowed, Refused, http_verdict
+from roost.gateway.definition import Authorizer, Cors, HttpApi, HttpRoute
+from roost.gateway.events import Request, plain
+from roost.gateway.front import Around, Call, Front
+from roost.gateway.functions import IntegrationTimeout, Outcome, Returned
+from roost.gateway.http import Response, json_response
+from roost.gateway.issuers import Claims
 
 _KNOWN = frozenset({"statusCode", "body", "headers", "cookies", "isBase64Encoded", "multiValueHeaders"})
-#: What the gateway itself writes; a function's own values for these would break the framing.
-_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "date"})
+_TEXT = "text/plain;charset=utf-8"
 
 
-class HttpServer:
+class HttpServer(Front):
     """Plays one HTTP API with one stage."""
 
-    def __init__(
-        self,
-        api: HttpApi,
-        service: Service,
-        functions: Functions,
-        domain_name: Callable[[Request], str],
-        *,
-        time_scale: float = 1.0,
-        log_events: bool = True,
-    ) -> None:
+    def __init__(self, api: HttpApi, around: Around) -> None:
+        super().__init__(around, api.routes, api.stage, api.stage_variables)
         self._api = api
-        self._service = service
-        self._functions = functions
-        self._domain_name = domain_name
-        self._time_scale = time_scale
-        self._log_events = log_events
-        self._routes = HttpRoutes(api.routes)
-        self._ids = Ids()
-        self.running = 0  #: requests that are not answered yet
-        self.stopping = False  #: nothing new begins
 
-    def request(self, exchange: Exchange) -> None:
-        """Answer one request."""
-        self.running += 1
-        call = _Call(exchange, self._ids.new(), time.time(), time.monotonic())
-        path = self._without_stage(exchange.request.path)
-        if self.stopping:
-            self._finish(call, json_response(503, {"message": "Service Unavailable"}))
-            return
-        if path is None:
-            self._finish(call, json_response(404, {"message": "Not Found"}))
-            return
-        if self._api.cors is not None and _is_preflight(exchange.request):
-            self._finish(call, Response(204))
-            return
-        match = self._routes.match(exchange.request.method, path)
-        if match is None:
-            self._finish(call, json_response(404, {"message": "Not Found"}))
-            return
-        route, parameters = match
-        event = self._event(call, route, parameters)
-        if route.authorizer is not None:
-            self._authorize(call, route, route.authorizer, event)
-        else:
-            self._run(call, route, event)
+    @property
+    def api_id(self) -> str:
+        """The API's id."""
+        return self._api.id
 
-    def _without_stage(self, path: str) -> str | None:
-        if self._api.stage == "$default":
-            return path
-        prefix = f"/{self._api.stage}"
-        if path == prefix:
-            return "/"
-        return path[len(prefix) :] if path.startswith(prefix + "/") else None
+    def preflight(self, request: Request, path: str) -> Response | None:
+        """By the API's CORS settings, whatever routes there are."""
+        return Response(204) if self._api.cors is not None and is_preflight(request) else None
 
-    def _event(self, call: _Call, route: HttpRoute, parameters: Mapping[str, str]) -> dict[str, Any]:
+    def no_route(self) -> Response:
+        """404."""
+        return json_response(404, {"message": "Not Found"})
+
+    def event(self, call: Call, route: HttpRoute, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """Payload 2.0 or 1.0."""
+        return (
+            self._event_1_0(call, route, parameters) if route.payload == "1.0" else self._event(call, route, parameters)
+        )
+
+    def _event(self, call: Call, route: HttpRoute, parameters: Mapping[str, str]) -> dict[str, Any]:
         request = call.exchange.request
         return events.http_event(
             request,
@@ -99,72 +61,73 @@ class HttpServer:
             api_id=self._api.id,
             stage=self._api.stage,
             stage_variables=self._api.stage_variables,
-            account_id=self._service.account,
-            domain_name=self._domain_name(request),
+            account_id=self.around.service.account,
+            domain_name=self.around.domain_name(request),
             request_id=call.request_id,
             now=call.now,
         )
 
-    def _authorize(self, call: _Call, route: HttpRoute, authorizer: Authorizer, event: dict[str, Any]) -> None:
+    def _event_1_0(self, call: Call, route: HttpRoute, parameters: Mapping[str, str]) -> dict[str, Any]:
         request = call.exchange.request
-        sources = identity_values(authorizer, request, self._api.stage_variables)
-        if sources is None:
-            self._finish(call, json_response(401, {"message": "Unauthorized"}))
-            return
-        service, api = self._service, self._api
-        arn = f"arn:aws:execute-api:{service.region}:{service.account}:{api.id}/{api.stage}/{request.method}"
-        arn += events.decode_path(request.path)
+        whole = events.decode_path(request.path)
+        place = payload_1_0.Place(
+            resource=route.path,
+            path=whole,
+            full_path=whole,
+            parameters=parameters,
+            api_id=self._api.id,
+            stage=self._api.stage,
+            stage_variables=self._api.stage_variables,
+            account_id=self.around.service.account,
+            domain_name=self.around.domain_name(request),
+        )
+        event = {"version": "1.0", **payload_1_0.proxy_event(request, place, call.request_id, call.now)}
+        event["requestContext"] |= {"resourceId": None, "requestId": call.request_id}
+        event["requestContext"]["authorizer"] = {"claims": None, "scopes": None}
+        return event | events.http_body(request)
+
+    def question(self, call: Call, route: HttpRoute, event: dict[str, Any], arn: str, sources: list[str]) -> Any:
+        """Of the authorizer's own payload format, whatever the route's."""
+        assert isinstance(route.authorizer, Authorizer)
+        parameters = event.get("pathParameters") or {}
+        if route.authorizer.payload == "1.0":
+            joined = ",".join(sources)
+            asked = payload_1_0.authorizer_event(self._event_1_0(call, route, parameters), arn, sources)
+            return {"version": "1.0", **asked, "identitySource": joined, "authorizationToken": joined}
         asked = {"version": "2.0", "type": "REQUEST", "routeArn": arn, "identitySource": sources}
-        asked |= {key: value for key, value in event.items() if key not in ("version", "body", "isBase64Encoded")}
-        done = partial(self._authorized, call, route, authorizer, event, arn)
-        limit = 10.0 * self._time_scale  # HTTP APIs: the authorizer's own time limit
-        self._functions.invoke(authorizer.function, asked, done, integration_timeout=limit)
+        told = self._event(call, route, parameters)
+        return asked | {key: value for key, value in told.items() if key not in ("version", "body", "isBase64Encoded")}
 
-    def _authorized(
-        self, call: _Call, route: HttpRoute, authorizer: Authorizer, event: dict[str, Any], arn: str, outcome: Outcome
-    ) -> None:
-        verdict = http_verdict(outcome, authorizer, arn)
-        if isinstance(verdict, Refused):
-            words = {401: "Unauthorized", 403: "Forbidden"}.get(verdict.status, "Internal Server Error")
-            self._finish(call, json_response(verdict.status, {"message": words}))
-            return
-        event["requestContext"]["authorizer"] = verdict.context
-        self._run(call, route, event)
+    def verdict(self, outcome: Outcome, authorizer: Authorizer, arn: str, began: float) -> Allowed | Refused:
+        """A simple answer or a policy."""
+        return http_verdict(outcome, authorizer, arn)
 
-    def _run(self, call: _Call, route: HttpRoute, event: dict[str, Any]) -> None:
-        done = partial(self._answered, call, route)
-        limit = route.timeout * self._time_scale
-        self._functions.invoke(route.function, event, done, integration_timeout=limit)
+    def claims(self, route: HttpRoute, claims: Claims) -> dict[str, Any]:
+        """Under `jwt`, or flat in payload 1.0."""
+        told = {"claims": dict(claims.claims), "scopes": list(claims.scopes) if claims.scopes else None}
+        return told if route.payload == "1.0" else {"jwt": told}
 
-    def _answered(self, call: _Call, route: HttpRoute, outcome: Outcome) -> None:
+    def refusal(self, status: int) -> Response:
+        """A word each."""
+        words = {401: "Unauthorized", 403: "Forbidden"}.get(status, "Internal Server Error")
+        return json_response(status, {"message": words}, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
+
+    def answer(self, route: HttpRoute, request: Request, outcome: Outcome) -> Response:
+        """503 after the time limit, 500 for what failed or is malformed."""
         if isinstance(outcome, IntegrationTimeout):
-            response = json_response(503, {"message": "Service Unavailable"})
-        else:
-            response = http_response(outcome)
-        self._finish(call, response, route.key)
+            return json_response(503, {"message": "Service Unavailable"})
+        if route.payload != "1.0":
+            return http_response(outcome)
+        payload = outcome.payload if isinstance(outcome, Returned) else None
+        response = payload_1_0.proxy_response(payload, binary=True, default_type=_TEXT)
+        return response or json_response(500, {"message": "Internal Server Error"})
 
-    def _finish(self, call: _Call, response: Response, route_key: str = "") -> None:
-        self.running -= 1
-        request = call.exchange.request
+    def headers(self, call: Call, response: Response) -> tuple[tuple[str, str], ...]:
+        """With CORS, and the request's id."""
         headers = response.headers
         if self._api.cors is not None:
-            headers = _with_cors(headers, self._api.cors, request)
-        headers = (*headers, ("Apigw-Requestid", call.request_id))
-        call.exchange.respond(Response(response.status, headers, response.body))
-        if self._log_events:
-            took = (time.monotonic() - call.began) * 1000
-            fields = {"route": route_key or "-", "request": call.request_id, "path": request.path}
-            log.info("%s %d in %.1f ms", request.method, response.status, took, extra={"fields": fields})
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request on its way through."""
-
-    exchange: Exchange
-    request_id: str
-    now: float  #: epoch seconds
-    began: float  #: monotonic seconds
+            headers = with_cors(headers, self._api.cors, call.exchange.request)
+        return (*headers, ("Apigw-Requestid", call.request_id))
 
 
 def http_response(outcome: Outcome) -> Response:
@@ -191,9 +154,9 @@ def _formatted(payload: Mapping[str, Any]) -> Response | None:
     content = _body(body, encoded=payload.get("isBase64Encoded") is True)
     if content is None:
         return None
-    pairs = [(str(k), _plain(v)) for k, v in headers.items() if v is not None and str(k).lower() not in _FRAMING]
+    pairs = [(str(k), plain(v)) for k, v in headers.items() if v is not None and str(k).lower() not in events.FRAMING]
     if content and not any(name.lower() == "content-type" for name, _ in pairs):
-        pairs.append(("Content-Type", "text/plain;charset=utf-8"))
+        pairs.append(("Content-Type", _TEXT))
     pairs += [("Set-Cookie", str(cookie)) for cookie in cookies]
     return Response(status, tuple(pairs), content)
 
@@ -211,22 +174,17 @@ def _body(body: Any, *, encoded: bool) -> bytes | None:
         return None
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _is_preflight(request: Request) -> bool:
+def is_preflight(request: Request) -> bool:
+    """Whether a browser asks what it may ask."""
     asks = request.header("access-control-request-method") is not None
     return request.method == "OPTIONS" and request.header("origin") is not None and asks
 
 
-def _with_cors(headers: tuple[tuple[str, str], ...], cors: Cors, request: Request) -> tuple[tuple[str, str], ...]:
+def with_cors(headers: tuple[tuple[str, str], ...], cors: Cors, request: Request) -> tuple[tuple[str, str], ...]:
     """The gateway's CORS headers in place of the function's."""
     kept = tuple((name, value) for name, value in headers if not name.lower().startswith("access-control-"))
     origin = request.header("origin")
-    allowed = origin is not None and any(_origin_matches(each, origin) for each in cors.allow_origins)
+    allowed = origin is not None and any(origin_matches(each, origin) for each in cors.allow_origins)
     if origin is None or not allowed:
         return kept
     any_origin = "*" in cors.allow_origins and not cors.allow_credentials
@@ -235,7 +193,7 @@ def _with_cors(headers: tuple[tuple[str, str], ...], cors: Cors, request: Reques
         added.append(("Access-Control-Allow-Credentials", "true"))
     if cors.expose_headers:
         added.append(("Access-Control-Expose-Headers", ",".join(cors.expose_headers)))
-    if _is_preflight(request):
+    if is_preflight(request):
         if cors.allow_methods:
             added.append(("Access-Control-Allow-Methods", ",".join(cors.allow_methods)))
         if cors.allow_headers:
@@ -245,7 +203,8 @@ def _with_cors(headers: tuple[tuple[str, str], ...], cors: Cors, request: Reques
     return (*kept, *added)
 
 
-def _origin_matches(pattern: str, origin: str) -> bool:
+def origin_matches(pattern: str, origin: str) -> bool:
+    """Whether an origin is allowed; a pattern may hold one `*`."""
     if pattern in ("*", origin):
         return True
     head, star, tail = pattern.partition("*")

@@ -15,7 +15,7 @@ from pathlib import Path
 from roost.gateway import server
 from roost.gateway.certificates import certificate
 from roost.gateway.connections import Credentials
-from roost.gateway.definition import DefinitionError, Service, check_handlers, load
+from roost.gateway.definition import DefinitionError, JwtAuthorizer, Service, Unplayed, check_handlers, load
 from roost.gateway.functions import Functions
 from roost.gateway.in_process import InProcessFunctions
 from roost.gateway.isolated import IsolatedFunctions
@@ -41,6 +41,7 @@ class Options:
     environments: int
     time_scale: float
     signed: bool
+    skip_authorizers: bool
     data: Path
     environ: Mapping[str, str]
 
@@ -65,6 +66,10 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
         raise DefinitionError("\n".join(problems))
     for warning in service.warnings:
         log.warning("%s", warning)
+    if options.skip_authorizers and _skipped(service):
+        log.warning(
+            "--skip-authorizers: ANYBODY may call %s; tokens are believed unchecked", ", ".join(_skipped(service))
+        )
     identity = certificate(options.data, [options.host])
     environment = {**identity.environment, **_endpoints(options, service, base_url)}
     endpoint = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or options.environ.get("AWS_ENDPOINT_URL")
@@ -79,6 +84,7 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
         time_scale=options.time_scale,
         tls=identity.context,
         credentials=_credentials(options.environ) if options.signed else None,
+        skip_authorizers=options.skip_authorizers,
     )
     if not options.isolated:
         os.environ.update(identity.environment)  # OpenSSL asks the process itself, whose functions run in it
@@ -89,6 +95,12 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
     say(_announcement(service, name, port))
     await _until_stopped()
     await gateway.stop()
+
+
+def _skipped(service: Service) -> list[str]:
+    """The routes that nobody guards once what cannot be played is skipped."""
+    routes = [route for api in (service.http, service.rest) if api is not None for route in api.routes]
+    return [route.key for route in routes if route.api_key or isinstance(route.authorizer, JwtAuthorizer | Unplayed)]
 
 
 def _functions(options: Options, service: Service, environment: Mapping[str, str]) -> Functions:
@@ -124,6 +136,8 @@ def _announcement(service: Service, name: str, port: int) -> str:
     if service.http is not None:
         prefix = "" if service.http.stage == "$default" else f"/{service.http.stage}"
         lines.append(f"  HTTP API at http://{name}:{port}{prefix}/")
+    if service.rest is not None:
+        lines.append(f"  REST API at http://{name}:{port}/{service.rest.stage}/")
     return "\n".join(lines)
 
 

@@ -13,9 +13,12 @@ from roost.gateway import events
 from roost.gateway.connections import ConnectionsApi, Credentials
 from roost.gateway.definition import Service
 from roost.gateway.events import Request
+from roost.gateway.front import Around, Front
 from roost.gateway.functions import Functions
 from roost.gateway.http import Clients, Exchange, HttpConnection, Patience, Response, json_response
 from roost.gateway.http_api import HttpServer
+from roost.gateway.issuers import Issuers
+from roost.gateway.rest_api import RestServer
 from roost.gateway.sockets import Sockets
 from roost.gateway.websocket_api import Limits, WebSocketServer
 
@@ -48,6 +51,7 @@ class Settings:
     credentials: Credentials | None = None  #: management requests must be signed with this key
     connections_api: bool = True  #: serve the management API
     log_events: bool = True  #: a log line per event
+    skip_authorizers: bool = False  #: let HTTP requests through whose authorizer needs what is not here
 
 
 class Gateway:
@@ -68,7 +72,11 @@ class Gateway:
         self._patience = settings.patience.scaled(settings.time_scale)
         limits = settings.limits.scaled(settings.time_scale)
         self._websocket = self._websocket_server(limits)
-        self._http = self._http_server()
+        around = self._around()
+        self._http = HttpServer(service.http, around) if service.http is not None else None
+        self._rest = (
+            RestServer(service.rest, around, at_root=service.http is None) if service.rest is not None else None
+        )
         stage = service.websocket.stage if service.websocket else ""
         self._connections_api = ConnectionsApi(self.sockets, stage, settings.credentials)
         self._server: asyncio.Server | None = None
@@ -81,12 +89,18 @@ class Gateway:
             return None
         return WebSocketServer(api, self.service, self._functions, self.sockets, limits, names, log_events=log)
 
-    def _http_server(self) -> HttpServer | None:
-        api, names, settings = self.service.http, self._domain_name, self._settings
-        if api is None:
-            return None
-        scale, log = settings.time_scale, settings.log_events
-        return HttpServer(api, self.service, self._functions, names, time_scale=scale, log_events=log)
+    def _around(self) -> Around:
+        """What HTTP APIs and REST APIs stand in."""
+        settings = self._settings
+        return Around(
+            self.service,
+            self._functions,
+            self._domain_name,
+            time_scale=settings.time_scale,
+            log_events=settings.log_events,
+            skip_authorizers=settings.skip_authorizers,
+            issuers=Issuers(skip=settings.skip_authorizers),
+        )
 
     async def start(self) -> None:
         """Get the functions ready, then take clients. Raises `DefinitionError` from the functions."""
@@ -113,7 +127,9 @@ class Gateway:
         await asyncio.sleep(0)
 
     async def _drain(self) -> None:
-        apis = [api for api in (self._websocket, self._http) if api is not None]
+        apis: list[WebSocketServer | Front] = [
+            api for api in (self._websocket, self._http, self._rest) if api is not None
+        ]
         for api in apis:
             api.stopping = True
         deadline = self._loop.time() + _GRACE
@@ -134,10 +150,12 @@ class Gateway:
             self._websocket.upgrade(exchange)
 
     def request(self, exchange: Exchange) -> None:
-        """A plain HTTP request: the management API, or the HTTP API."""
+        """A plain HTTP request: the management API, the REST API's stage, or the HTTP API."""
         request = exchange.request
         if self._settings.connections_api and self._websocket is not None and ConnectionsApi.claims(request.path):
             exchange.respond(self._connections_api.answer(request, time.time()))
+        elif self._rest is not None and self._rest.serves(request.path):
+            self._rest.request(exchange)
         elif self._http is not None:
             self._http.request(exchange)
         elif self._websocket is not None and self._websocket.serves(request.path):

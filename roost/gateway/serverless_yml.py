@@ -10,12 +10,9 @@ from typing import Any
 
 from roost.gateway.definition import (
     Authorizer,
-    Cors,
     DeclaredTable,
     Function,
     Given,
-    HttpApi,
-    HttpRoute,
     Route,
     Service,
     WebSocketApi,
@@ -23,10 +20,10 @@ from roost.gateway.definition import (
 )
 from roost.gateway.intrinsics import ACCOUNT, NO_VALUE, Stack, Unresolved
 from roost.gateway.local_urls import local_urls
+from roost.gateway.serverless_http import HttpApiEvents, RestEvents
 from roost.gateway.variables import Variables
 from roost.gateway.yaml_file import List, Map, Problems
 
-_METHODS = frozenset({"ANY", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _DEFAULT_RUNTIME = "python3.13"
 
 
@@ -37,11 +34,11 @@ def read(document: Map, path: Path, given: Given) -> Service:
 
 class _Reader:
     def __init__(self, document: Map, path: Path, given: Given) -> None:
-        self._document = document
+        self.document = document
         self._given = given
         self._root = path.resolve().parent
         self.problems = Problems(path)
-        self._variables = Variables(
+        self.variables = Variables(
             document,
             self.problems,
             stage=given.stage,
@@ -49,38 +46,41 @@ class _Reader:
             environ=given.environ,
             overrides=given.overrides,
         )
-        name = self._variables.get(document, "service")
-        self._name = str(name.get("name", "app") if isinstance(name, dict) else name or "app")
+        name = self.variables.get(document, "service")
+        self.name = str(name.get("name", "app") if isinstance(name, dict) else name or "app")
         line = document.line_of("provider")
         provider = document.get("provider")
         if isinstance(provider, str):
-            provider = self._variables.resolve(provider, line)
+            provider = self.variables.resolve(provider, line)
         if provider is not None and not isinstance(provider, dict) and provider != "aws":
             self.problems.add(line, "provider must be a mapping")
-        self._provider: Mapping[str, Any] = provider if isinstance(provider, dict) else {}
-        self._websocket_id = api_id(self._name, self._variables.stage, "websocket")
-        self._http_id = api_id(self._name, self._variables.stage, "http")
+        self.provider: Mapping[str, Any] = provider if isinstance(provider, dict) else {}
+        self._websocket_id = api_id(self.name, self.variables.stage, "websocket")
+        self._http_id = api_id(self.name, self.variables.stage, "http")
+        self._rest_id = api_id(self.name, self.variables.stage, "rest")
         self._declared = self._declared_functions()
-        self._stack = self._make_stack()
+        self.stack = self._make_stack()
 
     def service(self) -> Service:
         """Everything, or every problem."""
         functions = {key: self._function(key, body, line) for key, body, line in self._python_functions()}
         websocket = self._websocket(functions)
-        http = self._http(functions)
+        http = HttpApiEvents(self, functions).api(self._http_id)
+        rest = RestEvents(self, functions).api(self._rest_id)
         tables = self._tables()
         self._events_not_served()
         if not functions:
-            self.problems.add(self._document.line_of("functions"), "there is no Python function")
+            self.problems.add(self.document.line_of("functions"), "there is no Python function")
         self.problems.stop_if_any()
         return Service(
-            name=self._name,
-            stage=self._variables.stage,
-            region=self._variables.region,
+            name=self.name,
+            stage=self.variables.stage,
+            region=self.variables.region,
             account=ACCOUNT,
             functions=functions,
             websocket=websocket,
             http=http,
+            rest=rest,
             tables=tables,
             warnings=tuple(self.problems.warnings),
         )
@@ -89,12 +89,12 @@ class _Reader:
 
     def _declared_functions(self) -> list[tuple[str, Map, int]]:
         """Every function as (key, body, line); `functions` may be a mapping, a list of them, or an include."""
-        value = self._document.get("functions")
-        line = self._document.line_of("functions")
+        value = self.document.get("functions")
+        line = self.document.line_of("functions")
         found: list[tuple[str, Map, int]] = []
         for group in value if isinstance(value, list) else [value]:
             if isinstance(group, str):
-                group = self._variables.resolve(group, line)
+                group = self.variables.resolve(group, line)
             if group is None:
                 continue
             if not isinstance(group, Map):
@@ -103,7 +103,7 @@ class _Reader:
             for key, body in group.items():
                 at = group.line_of(key)
                 if isinstance(body, str):
-                    body = self._variables.resolve(body, at)
+                    body = self.variables.resolve(body, at)
                 if isinstance(body, Map):
                     found.append((str(key), body, at))
                 else:
@@ -115,24 +115,24 @@ class _Reader:
             if "image" in body and "handler" not in body:
                 self.problems.warn(line, f"function {key} is a container image: left out, with its routes")
                 continue
-            runtime = str(self._get(body, "runtime") or self._get(self._provider, "runtime") or _DEFAULT_RUNTIME)
+            runtime = str(self.get(body, "runtime") or self.get(self.provider, "runtime") or _DEFAULT_RUNTIME)
             if not runtime.startswith("python"):
                 self.problems.warn(line, f"function {key} runs on {runtime}: left out, with its routes")
             else:
                 yield key, body, line
 
     def _function(self, key: str, body: Map, line: int) -> Function:
-        handler = self._get(body, "handler")
+        handler = self.get(body, "handler")
         if not isinstance(handler, str) or not handler:
             self.problems.add(line, f"function {key} has no handler")
             handler = "missing.handler"
         root, handler = self._code_root(body, handler)
         return Function(
             key=key,
-            name=str(self._get(body, "name") or f"{self._name}-{self._variables.stage}-{key}"),
+            name=str(self.get(body, "name") or f"{self.name}-{self.variables.stage}-{key}"),
             handler=handler,
             code_root=root,
-            runtime=str(self._get(body, "runtime") or self._get(self._provider, "runtime") or _DEFAULT_RUNTIME),
+            runtime=str(self.get(body, "runtime") or self.get(self.provider, "runtime") or _DEFAULT_RUNTIME),
             timeout=float(self._number(body, "timeout", 6)),
             memory=int(self._number(body, "memorySize", 1024)),
             environment=self._environment(key, body),
@@ -142,13 +142,13 @@ class _Reader:
     def _code_root(self, body: Map, handler: str) -> tuple[Path, str]:
         """Where a function's code begins: the service's folder, or the `module` that serverless-python-requirements
         knows, in which handlers are then relative."""
-        module = self._get(body, "module")
+        module = self.get(body, "module")
         if isinstance(module, str) and (self._root / module).is_dir():
             return self._root / module, handler.removeprefix(f"{module}/").removeprefix("./")
         return self._root, handler.removeprefix("./")
 
     def _number(self, body: Map, name: str, default: int) -> float:
-        value = self._get(body, name, self._get(self._provider, name, default))
+        value = self.get(body, name, self.get(self.provider, name, default))
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -161,14 +161,14 @@ class _Reader:
     def _environment(self, key: str, body: Map) -> dict[str, str]:
         """The provider's variables and the function's own, which win; null drops one."""
         merged: dict[str, str] = {}
-        for holder in (self._provider, body):
+        for holder in (self.provider, body):
             variables = holder.get("environment")
             line = holder.line_of("environment") if isinstance(holder, Map) else 1
             if isinstance(variables, str):
-                variables = self._variables.resolve(variables, line)
+                variables = self.variables.resolve(variables, line)
             for group in variables if isinstance(variables, list) else [variables]:
                 if isinstance(group, str):
-                    group = self._variables.resolve(group, line)
+                    group = self.variables.resolve(group, line)
                 if group is None:
                     continue
                 if not isinstance(group, dict):
@@ -197,18 +197,18 @@ class _Reader:
     def _value(self, value: Any, line: int, name: str) -> Any:
         """A value with variables and functions resolved; a problem says how to give it one."""
         try:
-            return self._stack.value(self._variables.resolve(value, line))
+            return self.stack.value(self.variables.resolve(value, line))
         except Unresolved as problem:
             self.problems.add(line, f"{name}: cannot resolve {problem}: give it a value with --set {name}=…")
             return None
 
     def _local(self, text: str) -> str:
-        stages = {self._websocket_id: self._variables.stage, self._http_id: ""}
+        stages = {self._websocket_id: self.variables.stage, self._http_id: "", self._rest_id: self.variables.stage}
         return local_urls(text, self._given.base_url, stages)
 
     def _layers(self, key: str, body: Map) -> tuple[Path, ...]:
-        holder: Any = body if body.get("layers") is not None else self._provider
-        layers = self._get(holder, "layers", [])
+        holder: Any = body if body.get("layers") is not None else self.provider
+        layers = self.get(holder, "layers", [])
         line = holder.line_of("layers") if isinstance(holder, Map) else 1
         own = self._own_layers()
         found = []
@@ -221,25 +221,25 @@ class _Reader:
         return tuple(found)
 
     def _own_layers(self) -> dict[str, Path]:
-        layers = self._document.get("layers")
+        layers = self.document.get("layers")
         found = {}
         if isinstance(layers, dict):
             for name, body in layers.items():
-                path = self._get(body, "path") if isinstance(body, dict) else None
+                path = self.get(body, "path") if isinstance(body, dict) else None
                 if isinstance(path, str) and (self._root / path).is_dir():
                     found[f"{_logical(str(name))}LambdaLayer"] = self._root / path
         return found
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def _events(self, kind: str, functions: Mapping[str, Function]) -> Iterator[tuple[str, Any, int]]:
+    def events(self, kind: str, functions: Mapping[str, Function]) -> Iterator[tuple[str, Any, int]]:
         """Every event of a kind as (function, its value resolved, line)."""
         for key, body, _ in self._declared:
             if key not in functions:
                 continue
             events = body.get("events")
             if isinstance(events, str):
-                events = self._variables.resolve(events, body.line_of("events"))
+                events = self.variables.resolve(events, body.line_of("events"))
             if not isinstance(events, list):
                 continue
             for index, event in enumerate(events):
@@ -250,21 +250,20 @@ class _Reader:
                     yield key, event, at
 
     def _events_not_served(self) -> None:
-        served = {"websocket", "httpApi"}
+        served = {"websocket", "httpApi", "http"}
         for key, body, _ in self._declared:
             events = body.get("events")
             for index, event in enumerate(events if isinstance(events, list) else []):
                 kinds = [event] if isinstance(event, str) else list(event) if isinstance(event, dict) else []
                 if kinds and not served & set(map(str, kinds)):
                     line = events.line_of(index) if isinstance(events, List) else body.line_of("events")
-                    hint = " (REST APIs are not; httpApi is)" if kinds[0] == "http" else ""
-                    self.problems.warn(line, f"event {kinds[0]} of {key} is not served here{hint}")
+                    self.problems.warn(line, f"event {kinds[0]} of {key} is not served here")
 
     def _websocket(self, functions: Mapping[str, Function]) -> WebSocketApi | None:
         routes: dict[str, Route] = {}
         authorizer: Authorizer | None = None
-        for key, event, line in self._events("websocket", functions):
-            body = self._variables.resolve(event["websocket"], line)
+        for key, event, line in self.events("websocket", functions):
+            body = self.variables.resolve(event["websocket"], line)
             if body is None:
                 hint = "its keys stand at the wrong indentation" if len(event) > 1 else "it names no route"
                 self.problems.add(line, f"websocket event of {key} is empty: {hint}")
@@ -284,11 +283,11 @@ class _Reader:
                     self.problems.warn(line, f"authorizer of {key}: only $connect is authorized")
         if not routes:
             return None
-        provider, stage = self._provider, self._variables.stage
-        default_name = f"{stage}-{self._name}-websockets"
+        provider, stage = self.provider, self.variables.stage
+        default_name = f"{stage}-{self.name}-websockets"
         return WebSocketApi(
             id=self._websocket_id,
-            name=str(self._get(provider, "websocketsApiName", default_name)),
+            name=str(self.get(provider, "websocketsApiName", default_name)),
             stage=stage,
             route_selection_expression=self._selection(),
             routes=routes,
@@ -297,7 +296,7 @@ class _Reader:
 
     def _selection(self) -> str:
         for name in ("websocketsApiRouteSelectionExpression", "websocketApiRouteSelectionExpression"):
-            value = self._provider.get(name)
+            value = self.provider.get(name)
             if isinstance(value, str):
                 return value  # `$request.body.x` and `${request.body.x}` are API Gateway's, not variables
         return "$request.body.action"
@@ -314,147 +313,65 @@ class _Reader:
             self.problems.add(line, "authorizer needs a name or an arn")
             return None
         named = body.get("name") if not str(body.get("name", "")).startswith("arn:") else None
-        function = self._function_named(named or body.get("arn") or body.get("name"), functions, line)
+        function = self.function_named(named or body.get("arn") or body.get("name"), functions, line)
         sources = body.get("identitySource", ["route.request.header.Auth"])
         sources = [sources] if isinstance(sources, str) else sources
         sources = [part.strip() for source in sources for part in str(source).split(",")]
         return Authorizer(str(named or function), function, tuple(sources)) if function else None
 
-    def _function_named(self, value: Any, functions: Mapping[str, Function], line: int) -> str | None:
-        """The function of this file that a name or an ARN means."""
-        if isinstance(value, str) and value in functions:
-            return value
+    def function_named(self, value: Any, functions: Mapping[str, Function], line: int) -> str | None:
+        """The function of this file that a name or an ARN means; a problem if there is none."""
         try:
-            arn = self._stack.value(value)
+            found = self.function_at(value, functions)
         except Unresolved as problem:
             self.problems.add(line, f"authorizer: cannot resolve {problem}")
             return None
-        last = str(arn).rpartition(":")[2]
-        for key, function in functions.items():
-            if last in (key, function.name):
-                return key
-        self.problems.add(line, f"authorizer {arn}: no function of this name is declared here")
-        return None
+        if found is None:
+            self.problems.add(line, f"authorizer {value}: no function of this name is declared here")
+        return found
 
-    # -- HTTP API ---------------------------------------------------------------------------------------------------
-
-    def _http(self, functions: Mapping[str, Function]) -> HttpApi | None:
-        routes: dict[str, HttpRoute] = {}
-        for key, event, line in self._events("httpApi", functions):
-            route = self._http_route(key, self._variables.resolve(event["httpApi"], line), functions, line)
-            if route is None:
-                continue
-            if route.key in routes:
-                self.problems.add(line, f"httpApi route {route.key} is declared twice")
-            routes[route.key] = route
-        if not routes:
-            return None
-        settings = self._get(self._provider, "httpApi", {})
-        name = settings.get("name") if isinstance(settings, dict) else None
-        if isinstance(settings, dict) and str(settings.get("payload", "2.0")) != "2.0":
-            self.problems.warn(self._document.line_of("provider"), "httpApi payload 1.0 is not served: events are 2.0")
-        return HttpApi(
-            id=self._http_id,
-            name=str(name or f"{self._variables.stage}-{self._name}"),
-            stage="$default",
-            routes=tuple(routes.values()),
-            cors=self._cors(settings),
-        )
-
-    def _http_route(self, key: str, value: Any, functions: Mapping[str, Function], line: int) -> HttpRoute | None:
-        body = value if isinstance(value, dict) else {"path": value}
-        text = str(body.get("path") or "").strip()
-        method = str(body.get("method") or "").upper()
-        if not method and " " in text:
-            method, _, text = text.partition(" ")
-        method, text = method.upper().replace("*", "ANY"), text.strip()
-        if text in ("*", "$default"):
-            method, text = "ANY", "$default"
-        if not text or (not method and text != "$default"):
-            self.problems.add(line, f"httpApi event of {key} needs a method and a path, such as 'GET /rooms'")
-            return None
-        if method not in _METHODS:
-            self.problems.add(line, f"httpApi event of {key}: {method} is not a method")
-            return None
-        authorizer = self._http_authorizer(body.get("authorizer"), functions, line)
-        path = text if text == "$default" or text.startswith("/") else f"/{text}"
-        return HttpRoute(method, path, key, authorizer)
-
-    def _http_authorizer(self, value: Any, functions: Mapping[str, Function], line: int) -> Authorizer | None:
-        if value is None:
-            return None
-        name = value if isinstance(value, str) else value.get("name") if isinstance(value, dict) else None
-        settings = self._get(self._provider, "httpApi", {})
-        declared = settings.get("authorizers", {}) if isinstance(settings, dict) else {}
-        body = declared.get(name) if isinstance(declared, dict) else None
-        if not isinstance(body, dict):
-            self.problems.add(
-                line, f"httpApi authorizer {name or value} is not declared under provider.httpApi.authorizers"
-            )
-            return None
-        if body.get("type") != "request":
-            self.problems.warn(
-                line, f"authorizer {name} checks tokens of an issuer, which is not done here: let through"
-            )
-            return None
-        function = self._function_named(body.get("functionName") or body.get("functionArn"), functions, line)
-        sources = body.get("identitySource", ["$request.header.Authorization"])
-        sources = [sources] if isinstance(sources, str) else sources
-        simple = body.get("enableSimpleResponses") is True
-        return Authorizer(str(name), function, tuple(map(str, sources)), simple=simple) if function else None
-
-    @staticmethod
-    def _cors(settings: Any) -> Cors | None:
-        cors = settings.get("cors") if isinstance(settings, dict) else None
-        if cors is True:
-            headers = ("Content-Type", "X-Amz-Date", "Authorization", "X-Api-Key", "X-Amz-Security-Token")
-            return Cors(("*",), ("OPTIONS", "GET", "POST", "PUT", "PATCH", "DELETE"), headers)
-        if not isinstance(cors, dict):
-            return None
-        return Cors(
-            allow_origins=_texts(cors.get("allowedOrigins", "*")),
-            allow_methods=_texts(cors.get("allowedMethods", "*")),
-            allow_headers=_texts(cors.get("allowedHeaders", "*")),
-            expose_headers=_texts(cors.get("exposedResponseHeaders")),
-            max_age=cors.get("maxAge"),
-            allow_credentials=cors.get("allowCredentials") is True,
-        )
+    def function_at(self, value: Any, functions: Mapping[str, Function]) -> str | None:
+        """The function of this file that a name or an ARN means, or None. Raises `Unresolved`."""
+        if isinstance(value, str) and value in functions:
+            return value
+        last = str(self.stack.value(value)).rpartition(":")[2]
+        return next((key for key, function in functions.items() if last in (key, function.name)), None)
 
     # -- resources --------------------------------------------------------------------------------------------------
 
     def _resources(self) -> dict[str, Any]:
         """The declared resources of all parts; variables in them are resolved only where somebody asks."""
-        parts = self._document.get("resources")
+        parts = self.document.get("resources")
         merged: dict[str, Any] = {}
         for part in parts if isinstance(parts, list) else [parts]:
             if isinstance(part, str):
-                part = self._variables.resolve(part, self._document.line_of("resources"))
+                part = self.variables.resolve(part, self.document.line_of("resources"))
             resources = part.get("Resources", part) if isinstance(part, dict) else None
             if isinstance(resources, str):
-                resources = self._variables.resolve(resources, self._document.line_of("resources"))
+                resources = self.variables.resolve(resources, self.document.line_of("resources"))
             if isinstance(resources, dict):
                 merged |= {str(name): body for name, body in resources.items() if isinstance(body, dict)}
         return merged
 
     def _make_stack(self) -> Stack:
-        name, stage = self._name, self._variables.stage
+        name, stage = self.name, self.variables.stage
         raw = self._resources()
         referable = {
-            logical: self._variables.resolve(body, 1) if _has_name(body) else body for logical, body in raw.items()
+            logical: self.variables.resolve(body, 1) if _has_name(body) else body for logical, body in raw.items()
         }
         base = self._given.base_url
         functions = {key: f"{name}-{stage}-{key}" for key, _, _ in self._declared}
         known = {"WebsocketsApi": self._websocket_id, "HttpApi": self._http_id, "HttpApiStage": "$default"}
-        known |= {"WebsocketsDeploymentStage": stage}
+        known |= {"WebsocketsDeploymentStage": stage, "ApiGatewayRestApi": self._rest_id}
         known |= {f"{_logical(key)}LambdaFunction": physical for key, physical in functions.items()}
-        arn = f"arn:aws:lambda:{self._variables.region}:{ACCOUNT}:function:"
+        arn = f"arn:aws:lambda:{self.variables.region}:{ACCOUNT}:function:"
         attributes = {(f"{_logical(key)}LambdaFunction", "Arn"): arn + each for key, each in functions.items()}
         websocket = base.replace("http", "ws", 1)
         attributes |= {("WebsocketsApi", "ApiEndpoint"): websocket, ("HttpApi", "ApiEndpoint"): base}
         attributes[("IamRoleLambdaExecution", "Arn")] = f"arn:aws:iam::{ACCOUNT}:role/{name}-{stage}-lambdaRole"
         return Stack(
             f"{name}-{stage}",
-            self._variables.region,
+            self.variables.region,
             referable,
             overrides=self._given.overrides,
             known=known,
@@ -463,17 +380,17 @@ class _Reader:
 
     def _tables(self) -> tuple[DeclaredTable, ...]:
         tables = []
-        for logical, body in self._stack.resources.items():
+        for logical, body in self.stack.resources.items():
             if isinstance(body, dict) and body.get("Type") == "AWS::DynamoDB::Table":
                 try:
-                    properties = self._stack.value(body.get("Properties") or {})
-                    tables.append(DeclaredTable(logical, self._stack.physical_name(logical), properties))
+                    properties = self.stack.value(body.get("Properties") or {})
+                    tables.append(DeclaredTable(logical, self.stack.physical_name(logical), properties))
                 except Unresolved as problem:
                     self.problems.add(getattr(body, "line", 1), f"table {logical}: cannot resolve {problem}")
         return tuple(tables)
 
-    def _get(self, holder: Any, key: str, default: Any = None) -> Any:
-        return self._variables.get(holder, key, default)
+    def get(self, holder: Any, key: str, default: Any = None) -> Any:
+        return self.variables.get(holder, key, default)
 
 
 def _has_name(body: Mapping[str, Any]) -> bool:
@@ -491,9 +408,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return tuple(map(str, value)) if isinstance(value, list) else (str(value),)

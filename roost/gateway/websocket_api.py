@@ -21,7 +21,7 @@ from websockets.http11 import Response as HandshakeResponse
 from websockets.server import ServerProtocol
 
 from roost.gateway import events
-from roost.gateway.authorizers import Refused, identity_values, websocket_verdict
+from roost.gateway.authorizers import Refused, identity_values, policy_verdict
 from roost.gateway.definition import Authorizer, Route, Service, WebSocketApi
 from roost.gateway.events import Request
 from roost.gateway.functions import Failed, Functions, IntegrationTimeout, Outcome, Returned
@@ -124,7 +124,7 @@ class WebSocketServer:
             self._run_connect(opening)
 
     def _authorize(self, opening: _Opening, authorizer: Authorizer) -> None:
-        if identity_values(authorizer, opening.exchange.request, self._api.stage_variables) is None:
+        if identity_values(authorizer.identity_sources, opening.exchange.request, self._api.stage_variables) is None:
             self._refuse(opening, 401)
             return
         event = events.authorizer_event(
@@ -134,7 +134,7 @@ class WebSocketServer:
         self._functions.invoke(authorizer.function, event, done, integration_timeout=self._limits.integration)
 
     def _authorized(self, opening: _Opening, began: float, outcome: Outcome) -> None:
-        verdict = websocket_verdict(outcome, self._connect_arn, int((time.monotonic() - began) * 1000))
+        verdict = policy_verdict(outcome, self._connect_arn, int((time.monotonic() - began) * 1000))
         if isinstance(verdict, Refused):
             self._refuse(opening, verdict.status)
             return

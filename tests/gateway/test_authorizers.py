@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from roost.gateway.authorizers import Allowed, Refused, http_verdict, policy_allows, websocket_verdict
+from roost.gateway.authorizers import Allowed, Refused, http_verdict, policy_allows, policy_verdict
 from roost.gateway.definition import Authorizer
 from roost.gateway.functions import Failed, IntegrationTimeout, Returned
 
@@ -44,7 +44,7 @@ def test_a_deny_wins_over_an_allow() -> None:
 
 
 def test_context_reaches_events_as_text_beside_the_principal() -> None:
-    verdict = websocket_verdict(Returned(policy("Allow", "*", {"tenant": "acme", "level": 3, "admin": True})), ARN, 23)
+    verdict = policy_verdict(Returned(policy("Allow", "*", {"tenant": "acme", "level": 3, "admin": True})), ARN, 23)
     assert verdict == Allowed(
         {"principalId": "u-17", "integrationLatency": 23, "tenant": "acme", "level": "3", "admin": "true"}
     )
@@ -67,7 +67,7 @@ def test_context_reaches_events_as_text_beside_the_principal() -> None:
     ],
 )
 def test_everything_but_an_allowing_policy_is_refused(outcome: Any, status: int) -> None:
-    assert websocket_verdict(outcome, ARN, 1) == Refused(status)
+    assert policy_verdict(outcome, ARN, 1) == Refused(status)
 
 
 def test_a_simple_http_answer_keeps_its_types() -> None:
