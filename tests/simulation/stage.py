@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from roost.app import App
 from roost.chat.ports import Outcome
 from roost.settings import Settings
-from roost.storage.table import Conflict, StoreUnavailable, TableError, Throttled, TransactionFailed
-from roost.testing import FakeClock, MemoryTable, socket_event
+from roost.storage.table import Conflict, Operation, StoreUnavailable, TableError, Throttled, TransactionFailed
+from roost.testing import FakeClock, socket_event
 from tests.simulation.record import Connection, Handling, Record, Said
 from tests.simulation.spoils import Spoil, nothing
+from tests.simulation.visibility import PartlyVisible, keys_of
 
 T = TypeVar("T")
 
@@ -61,32 +62,46 @@ def fails_after(name: str, size: int, call: Callable[[], Any]) -> Any:
     raise StoreUnavailable("injected")
 
 
-class StepTable(MemoryTable):
+class StepTable(PartlyVisible):
     """A store at whose n-th call something happens, or at each from the n-th on."""
 
     def __init__(self, clock: Callable[[], float], spoil: Spoil, *, exclusive: bool) -> None:
         super().__init__(clock=clock, exclusive=exclusive)
         self._spoil = spoil
-        self.calls = 0
+        self.calls: list[str] = []
         self._at = 0
         self._happening: Happening | None = None
         self._ever_after = False
         self._inside = False
+        self.operations: Sequence[Operation] = ()  #: of the transaction that is under way
 
     def arm(self, at: int, happening: Happening | None, *, ever_after: bool = False) -> None:
         """Count from here; at call number `at` something happens."""
-        self.calls, self._at, self._happening, self._ever_after = 0, at, happening, ever_after
+        self.calls, self._at, self._happening, self._ever_after = [], at, happening, ever_after
 
     def disarm(self) -> None:
         """Nothing happens any more."""
         self._happening = None
 
+    def _apply(self, operations: Sequence[Operation], *, single: bool) -> None:
+        self.check_conflicts(operations, single=single)
+        super()._apply(operations, single=single)
+
+    def partly(self, call: Callable[[], object], visible: Callable[[int], bool], then: Callable[[], object]) -> None:
+        """Let a transaction happen, and something else while only those of its items are seen that are `visible`."""
+        keys = keys_of(self.operations)
+        before = self.raw(keys)
+        call()
+        self.begin(before, lambda key: not visible(keys.index(key)))
+        then()
+        self.end(keys)
+
     def _call(self, name: str, size: int, call: Callable[[], T]) -> T:
         if self._inside:
             return call()
-        self.calls += 1
-        happening = self._happening
-        due = self.calls == self._at or (self._ever_after and self.calls > self._at)
+        self.calls.append(name)
+        happening, number = self._happening, len(self.calls)
+        due = number == self._at or (self._ever_after and number > self._at)
         if happening is None or not due:
             return self._alone(call)
         if not self._ever_after:
@@ -122,7 +137,7 @@ class StepTable(MemoryTable):
         self._call("delete", 1, lambda: super(StepTable, self).delete(key, condition))
 
     def transact(self, operations: Any) -> None:
-        spoiled = self._spoil(list(operations))
+        spoiled = self.operations = self._spoil(list(operations))
         self._call("transact", len(operations), lambda: super(StepTable, self).transact(spoiled))
 
 

@@ -3,6 +3,7 @@ the store, and every act of somebody else in between. Nothing here is left to ch
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -62,8 +63,8 @@ HAPPENINGS: dict[str, Happening] = {
 KINDS = {"one process": True, "many functions": False}
 
 
-def calls_of(act: Act, *, one_process: bool, empty: bool = False) -> int:
-    """How often an act calls the store where nothing happens."""
+def calls_of(act: Act, *, one_process: bool, empty: bool = False) -> list[str]:
+    """The calls of the store that an act makes where nothing happens."""
     stage = Stage(one_process=one_process, empty=empty)
     stage.table.arm(0, None)
     act(stage)
@@ -101,12 +102,12 @@ def test_whatever_happens_at_any_call_of_the_store_the_promises_hold(name: str, 
 def everything_that_may_happen(act: Act, *, one_process: bool, spoil: Spoil = nothing) -> None:
     calls = calls_of(act, one_process=one_process)
     for happening, happens in HAPPENINGS.items():
-        for at in range(1, calls + 1):
+        for at in range(1, len(calls) + 1):
             for again in (False,) if one_process else (False, True):
                 try:
                     one_happening(Stage(one_process=one_process, spoil=spoil), act, at, happens, again=again)
                 except AssertionError as error:
-                    error.add_note(f"{happening} call {at} of {calls}, delivered again: {again}")
+                    error.add_note(f"{happening} call {at} of {len(calls)}, delivered again: {again}")
                     raise
 
 
@@ -129,7 +130,7 @@ def test_a_store_that_goes_away_is_said_to_everybody_who_asks(name: str, kind: s
     """G16: from any call on, for good; what was acknowledged before is there when it comes back."""
     act, one_process = ACTS[name], KINDS[kind]
     for happens in (throttled, fails_before, fails_after):
-        for at in range(1, calls_of(act, one_process=one_process) + 1):
+        for at in range(1, len(calls_of(act, one_process=one_process)) + 1):
             stage = Stage(one_process=one_process)
 
             def noting(
@@ -155,11 +156,11 @@ def test_whoever_acts_between_any_two_calls_of_the_store_the_promises_hold(name:
 def everybody_who_may_act(act: Act, *, one_process: bool, spoil: Spoil = nothing) -> None:
     calls = calls_of(act, one_process=one_process)
     for other, acts in OTHERS.items():
-        for at in range(1, calls + 1):
+        for at in range(1, len(calls) + 1):
             try:
                 one_between(Stage(one_process=one_process, spoil=spoil), act, at, acts)
             except AssertionError as error:
-                error.add_note(f"{other}, at call {at} of {calls}")
+                error.add_note(f"{other}, at call {at} of {len(calls)}")
                 raise
 
 
@@ -172,6 +173,30 @@ def one_between(stage: Stage, act: Act, at: int, acts: Act) -> None:
     act(stage)
     life_goes_on(stage)
     assert all(said.acknowledged for said in stage.said.values() if says(said.text))
+
+
+@pytest.mark.parametrize("name", ["say", "/name", "/channel, there", "/channel, new"])
+def test_whoever_acts_while_a_transaction_is_visible_in_part_the_promises_hold(name: str) -> None:
+    """As DynamoDB has it: each item alone still hidden, each alone already visible."""
+    act = ACTS[name]
+    transactions = [at for at, call in enumerate(calls_of(act, one_process=False), 1) if call == "transact"]
+    assert transactions
+    for other, acts in OTHERS.items():
+        for at, number, alone_visible in itertools.product(transactions, range(4), (False, True)):
+            try:
+                one_partly(Stage(one_process=False), act, at, number, acts, alone_visible=alone_visible)
+            except AssertionError as error:
+                error.add_note(f"{other}, during call {at}, item {number} alone visible: {alone_visible}")
+                raise
+
+
+def one_partly(stage: Stage, act: Act, at: int, number: int, acts: Act, *, alone_visible: bool) -> None:
+    def happening(name: str, size: int, call: Callable[[], object]) -> None:
+        stage.table.partly(call, lambda each: (each == number) is alone_visible, lambda: acts(stage))
+
+    stage.table.arm(at, happening)
+    act(stage)
+    life_goes_on(stage)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +225,9 @@ def test_a_chat_that_is_cut_off_while_it_comes_into_being_comes_into_being_later
     one_process = KINDS[kind]
     act = ACTS["connect"]
     calls = calls_of(act, one_process=one_process, empty=True)
-    assert calls >= 2
+    assert len(calls) >= 2
     for happens in HAPPENINGS.values():
-        for at in range(1, calls + 1):
+        for at in range(1, len(calls) + 1):
             stage = Stage(one_process=one_process, empty=True)
             stage.table.arm(at, happens)
             act(stage)
@@ -215,9 +240,9 @@ def test_a_server_that_crashes_while_it_starts_starts_the_next_time() -> None:
     stage.table.arm(0, None)
     stage.start()
     calls = stage.table.calls
-    assert calls >= 3
+    assert len(calls) >= 3
     for happens in (crash_before, crash_after):
-        for at in range(1, calls + 1):
+        for at in range(1, len(calls) + 1):
             stage = Stage(one_process=True)
             for connection in stage.connections.values():
                 connection.state = "dead"

@@ -4,7 +4,8 @@ Everything that a server asks of the world (a read, a write, a push, a pause) is
 on; the seed decides who, and what fails. Servers are of one of two kinds. *One process* owns the store, keeps things in
 memory, and when it crashes everybody's connection is gone. *Many functions* share the store, each with a clock of its
 own, and one of them may die without the others noticing; their events may be handed over twice, late and in another
-order, their store throttles, and a write whose answer was lost may still happen later.
+order, their store throttles, a write whose answer was lost may still happen later, and a transaction becomes visible
+item by item.
 """
 
 from __future__ import annotations
@@ -19,10 +20,19 @@ from greenlet import getcurrent, greenlet
 from roost.app import App
 from roost.chat.ports import Outcome
 from roost.settings import Settings
-from roost.storage.table import Conflict, Operation, StoreUnavailable, TableError, Throttled, TransactionFailed
-from roost.testing import MemoryTable, socket_event
+from roost.storage.table import (
+    Conflict,
+    Key,
+    Operation,
+    StoreUnavailable,
+    TableError,
+    Throttled,
+    TransactionFailed,
+)
+from roost.testing import socket_event
 from tests.simulation.record import RECEIVING, Connection, Handling, Record, Said
 from tests.simulation.spoils import Spoil, nothing
+from tests.simulation.visibility import PartlyVisible, keys_of
 
 _PAUSE_US = 1_700
 
@@ -207,7 +217,7 @@ def void(value: object) -> None:
     """Nothing."""
 
 
-class _Table(MemoryTable):
+class _Table(PartlyVisible):
     """The store, with a pause around every call and faults before and after writes."""
 
     def __init__(self, world: World, spoil: Spoil) -> None:
@@ -247,20 +257,39 @@ class _Table(MemoryTable):
         if not world.one_process:
             world.pause()
         error: TableError | None = world.store_fault(len(operations))
+        under_way: Sequence[Key] = ()
         if error is None or (isinstance(error, StoreUnavailable) and world.rng.random() < 0.4):
             try:
-                super()._apply(operations, single=single)
+                under_way = self._partly(operations, single=single)
             except TableError as refused:
                 error = error or refused
         elif isinstance(error, StoreUnavailable) and not world.one_process and world.rng.random() < 0.3:
             world.act(lambda: self._later(operations, single=single))
-        world.pause(commit=True)
+        try:
+            world.pause(commit=True)
+        finally:
+            self.end(under_way)
         if error is not None:
             raise error
+
+    def _partly(self, operations: Sequence[Operation], *, single: bool) -> Sequence[Key]:
+        """Apply, and hide a part of it; of which items it is."""
+        if self.exclusive:
+            super()._apply(operations, single=single)
+            return ()
+        self.check_conflicts(operations, single=single)
+        keys = keys_of(operations)
+        before = self.raw(keys)
+        super()._apply(operations, single=single)
+        if single:
+            return ()
+        self.begin(before, lambda key: self._world.rng.random() < 0.5)
+        return keys
 
     def _later(self, operations: Sequence[Operation], *, single: bool) -> None:
         """A write that nobody waits for any more arrives after all."""
         try:
+            self.check_conflicts(operations, single=single)
             super()._apply(operations, single=single)
         except TableError:
             return
