@@ -232,12 +232,11 @@ def wscat(url: str, *options: str) -> Iterator[Wscat]:
 
 
 @contextlib.contextmanager
-def ministack(*, auth: bool = False, functions_at_once: int | None = None) -> Iterator[str]:
-    """MiniStack; yields its endpoint. `auth`: signatures, policies and roles are enforced."""
+def ministack(*, auth: bool = False, **settings: str) -> Iterator[str]:
+    """MiniStack; yields its endpoint. `auth`: signatures, policies and roles are enforced. `settings`: variables of its
+    own."""
     port = free_port()
-    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": str(auth).lower()}
-    if functions_at_once is not None:
-        env["LAMBDA_ACCOUNT_CONCURRENCY"] = str(functions_at_once)
+    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": str(auth).lower(), **settings}
     with program([tools.TOOLS / "ministack" / "bin" / "ministack"], env=env) as emulator:
         _wait_for_http(f"http://127.0.0.1:{port}/_ministack/health", emulator)
         yield f"http://127.0.0.1:{port}"

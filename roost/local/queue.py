@@ -50,6 +50,7 @@ class Worker:
         self._due: dict[str, int] = {}  # of each unfinished job that is known; milliseconds
         self._heap: list[tuple[int, str]] = []  # the same by time, with entries that no longer hold
         self._running: set[str] = set()
+        self._reading = False
         self._timer: asyncio.TimerHandle | None = None
         self._poller: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -67,7 +68,7 @@ class Worker:
         for handle in (self._timer, self._poller):
             if handle is not None:
                 handle.cancel()
-        if self._running:
+        if self._running or self._reading:
             self._ended = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _GRACE_SECONDS)
@@ -99,6 +100,7 @@ class Worker:
     def _read_all(self) -> None:
         """Note what the table holds: at the start, and again and again where nobody tells us."""
         again = None if self._table.exclusive else self._poll_seconds
+        self._reading = True
         try:
             for row in self._queue.unfinished():
                 if row.running and self._table.exclusive and row.id not in self._running:
@@ -108,9 +110,11 @@ class Worker:
         except TableError as error:
             log.warning("the queue could not be read: %s", error)
             again = _AFTER_TROUBLE
+        self._reading = False
         self._go_on()
         if again is not None and not self._stopping:
             self._poller = self._hub.loop.call_later(again, self._look)
+        self._say_ended()
 
     # -- work -------------------------------------------------------------------------------------------------------
 
@@ -146,5 +150,8 @@ class Worker:
         elif not self._table.exclusive:
             self._note(job, None)  # if it is to be done again, the next look finds it
         self._hub.loop.call_soon(self._go_on)
-        if self._ended is not None and not self._running:
+        self._say_ended()
+
+    def _say_ended(self) -> None:
+        if self._ended is not None and not self._running and not self._reading:
             self._ended.set()

@@ -186,8 +186,8 @@ def test_a_thousand_jobs_are_done(shell: Shell, queue: Queue, doer: Doer) -> Non
 
 @pytest.mark.usefixtures("started")
 def test_a_job_that_is_taken_back_is_not_done(queue: Queue, doer: Doer) -> None:
-    queue.put(Job("Q1", "x"), time.time() + 1.5)
     queue.put(Job("Q2", "x"), time.time() + 1.5)
+    queue.put(Job("Q1", "x"), time.time() + 3.0)
     assert queue.cancel("Q1")
     assert not queue.cancel("Q1")
     assert not queue.cancel("Q3")

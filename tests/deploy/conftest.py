@@ -12,7 +12,7 @@ from tests.tools import ministack
 
 @pytest.fixture(scope="session")
 def account() -> Iterator[str]:
-    with ministack(auth=True) as endpoint:
+    with ministack(auth=True, LAMBDA_ASYNC_RETRY_BASE_SECONDS="0.1") as endpoint:
         yield endpoint
 
 

@@ -49,7 +49,7 @@ class Project:
 
     def up(self, stage: str, *options: str, status: int = 0) -> str:
         """Deploy."""
-        callback = f"Callback={self.endpoint}/_aws/execute-api/{{apiId}}/{{stage}}"
+        callback = f"Callback={self.endpoint}/_aws/execute-api"
         settings = ("--set", "Guests=on", f"Arch={ARCH}", callback)
         return self.script("up", "--stage", stage, "--region", REGION, "--yes", *settings, *options, status=status)
 

@@ -60,7 +60,7 @@ def test_it_says_what_it_will_make_and_what_that_costs_and_asks(project: Project
 
 
 def test_it_warns_of_an_account_that_runs_few_functions_at_once(tmp_path: Path) -> None:
-    with ministack(functions_at_once=10) as endpoint:
+    with ministack(LAMBDA_ACCOUNT_CONCURRENCY="10") as endpoint:
         said = Project(tmp_path, endpoint).script("up", *HERE, status=1)
     assert "this account runs 10 functions at once, good for about 100 requests a second" in said
     assert 'Service Quotas, AWS Lambda, "Concurrent executions"' in said

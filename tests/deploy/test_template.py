@@ -101,6 +101,15 @@ def test_no_statement_is_wide() -> None:
             assert re.fullmatch(NARROW, resource), statement
 
 
+def test_what_nobody_waits_for_ends_in_the_dead_letters_and_in_an_alarm() -> None:
+    configured = resources("AWS::Lambda::EventInvokeConfig")
+    assert {each["FunctionName"]["Ref"] for each in configured.values()} == {"Push"}
+    for each in configured.values():
+        assert each["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+    alarm = resources("AWS::CloudWatch::Alarm")["Undone"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["DeadLetters", "QueueName"]}}]
+
+
 #: One named thing; below it `*` only for what has no name before it is there: a connection, a log stream, a table's
 #: stream, an object.
 NARROW = (

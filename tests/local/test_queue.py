@@ -209,3 +209,19 @@ def test_a_stop_waits_for_what_runs_and_begins_nothing(tmp_path: Path) -> None:
     assert len(calls.ended) == len(calls.begun) == AT_ONCE
     assert len(list(Queue(table, now_us).unfinished())) == 5
     table.close()
+
+
+def test_a_stop_waits_for_a_look_that_is_under_way() -> None:
+    looked = threading.Event()
+
+    class Slow(MemoryTable):
+        def query(self, pk: str, **options: object) -> Page:
+            sleep(0.3)
+            looked.set()
+            return super().query(pk, **options)  # type: ignore[arg-type]
+
+    async def body(worker: Worker, queue: Queue) -> None:
+        assert not looked.is_set()
+
+    run(Slow(exclusive=False), Calls(), body)
+    assert looked.is_set()
