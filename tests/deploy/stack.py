@@ -49,8 +49,8 @@ class Project:
 
     def up(self, stage: str, *options: str, status: int = 0) -> str:
         """Deploy."""
-        callback = f"Callback={self.endpoint}/_aws/execute-api"
-        settings = ("--set", "Guests=on", f"Arch={ARCH}", callback)
+        emulator = self.endpoint.removeprefix("http://") + "/_aws/execute-api"
+        settings = ("--set", "Guests=on", f"Arch={ARCH}", f"Emulator={emulator}")
         return self.script("up", "--stage", stage, "--region", REGION, "--yes", *settings, *options, status=status)
 
     def stack(self, stage: str) -> Stack:

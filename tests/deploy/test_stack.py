@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.deploy.stack import Stack
 from tests.deploy.template import statements
@@ -27,6 +28,13 @@ def test_two_people_talk_as_in_the_blog_post(stack: Stack) -> None:
 def test_the_web_address_answers(stack: Stack) -> None:
     with urllib.request.urlopen(stack.web_url + "/", timeout=30) as page:
         assert "wscat" in page.read().decode()
+
+
+def test_pages_of_the_web_address_may_open_sockets_and_others_may_not(stack: Stack) -> None:
+    with connect(stack.socket_url, origin=Origin(stack.output("WebUrl").rstrip("/"))):
+        pass
+    with pytest.raises(InvalidStatus):
+        connect(stack.socket_url, origin=Origin("https://elsewhere.example"), legacy=True)
 
 
 # -- rights -----------------------------------------------------------------------------------------------------------
