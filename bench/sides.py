@@ -49,7 +49,7 @@ class Process:
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        self.port = _free_port()
+        self.port = free_port()
         self._data = tempfile.mkdtemp(prefix="roost-bench-")
         environment = {"NODE_PATH": str(tools.NODE_PACKAGES / "node_modules"), "PATH": "/usr/bin:/bin"}
         self._process = subprocess.Popen(
@@ -96,6 +96,7 @@ def running(side: Side) -> Iterator[Process]:
         process.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

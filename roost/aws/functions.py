@@ -18,8 +18,10 @@ from roost.app import App
 from roost.aws.dynamodb import DynamoTable
 from roost.aws.invoke import Invoker
 from roost.aws.push import ConnectionsPush, First
-from roost.aws.sign import Credentials
+from roost.aws.sign import Credentials, tls_context
 from roost.settings import Settings
+
+tls_context()  # now, since a function that is being started has a whole processor
 
 
 class LambdaClock:

@@ -7,7 +7,6 @@ what threads cost instead. Each call owns the sockets that it uses, so several t
 
 from __future__ import annotations
 
-import re
 import selectors
 import socket
 import ssl
@@ -17,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from roost.aws.sign import tls_context
+from roost.aws import sign
 
 IN_FLIGHT = 200
 LIMIT = 2.0  # seconds that one request may take, from its turn to its answer
@@ -31,24 +30,20 @@ _TRIES = 3  # of one request: where a kept socket proves stale, or an address do
 _WORKS = -1
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
-_CLOSES = re.compile(rb"\r\nconnection:[^\r]*close", re.IGNORECASE)
-
 
 class Posting:
     """One endpoint."""
 
     def __init__(self, endpoint: str, *, in_flight: int = IN_FLIGHT, limit: float = LIMIT) -> None:
         parts = urlsplit(endpoint)
-        secure = parts.scheme == "https"
+        self.secure = parts.scheme == "https"
         self.host = parts.netloc
         self.base = parts.path.rstrip("/")
         self.in_flight = in_flight
         self.limit = limit
-        self.context = tls_context() if secure else None
         self.name = parts.hostname or ""
         self.session: ssl.SSLSession | None = None  #: of an earlier handshake, which makes the next one cheap
-        self._port = parts.port or (443 if secure else 80)
+        self._port = parts.port or (443 if self.secure else 80)
         self._found: tuple[float, list[_Address]] = (0.0, [])
         self._idle: list[_Line] = []
         self._lock = threading.Lock()
@@ -268,12 +263,12 @@ class _Call:
             posting.failed(line.address)
             self._drop(line, again=True)
             return
-        if posting.context is None:
+        if not posting.secure:
             self._opened(line)
             return
         self._selector.unregister(line.sock)
         line.events = 0
-        line.sock = posting.context.wrap_socket(
+        line.sock = sign.tls_context().wrap_socket(
             line.sock, server_hostname=posting.name, do_handshake_on_connect=False, session=posting.session
         )
         self._shake_hands(line, line.sock)
@@ -383,11 +378,16 @@ def _answer(data: bytes) -> tuple[int, bool] | None:
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None
-    head = data[: end + 2]
-    status = int(head[9:12]) if head.startswith(b"HTTP/1.") and head[9:12].isdigit() else 0
-    length = _LENGTH.search(head)
-    size = int(length[1]) if length else 0
+    head = data[: end + 2].lower()
+    status = int(head[9:12]) if head.startswith(b"http/1.") and head[9:12].isdigit() else 0
+    length = _header(head, b"\r\ncontent-length:")
+    size = int(length) if length.isdigit() else 0
     if status and length and len(data) < end + 4 + size:
         return None
-    whole = len(data) == end + 4 + size and (length is not None or status == 204)
-    return status, whole and head.startswith(b"HTTP/1.1") and not _CLOSES.search(head)
+    whole = len(data) == end + 4 + size and (length != b"" or status == 204)
+    return status, whole and head.startswith(b"http/1.1") and b"close" not in _header(head, b"\r\nconnection:")
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    start = head.find(name)
+    return head[start + len(name) : head.find(b"\r\n", start + 2)].strip() if start >= 0 else b""

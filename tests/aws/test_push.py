@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from roost.aws import posting
+from roost.aws import posting, sign
 from roost.aws.push import ConnectionsPush
 from roost.aws.sign import Credentials
 from roost.chat.ports import Outcome
@@ -238,7 +238,8 @@ def test_a_certificate_that_is_not_trusted_gets_nothing(
     url = server.url.replace("http:", "https:")
     assert make(url).send(["ok-1", "ok-2"], "hello") == dict.fromkeys(["ok-1", "ok-2"], Outcome.FAILED)
     assert not server.requests
-    monkeypatch.setattr(posting, "tls_context", lambda: ssl.create_default_context(cafile=made.bundle))
+    trusting = ssl.create_default_context(cafile=made.bundle)
+    monkeypatch.setattr(sign, "tls_context", lambda: trusting)
     push = make(url)
     assert push.send(["ok-1", "ok-2"], "hello") == {}
     server.close()

@@ -21,7 +21,7 @@ import boto3
 import pytest
 
 from bench import wire
-from roost.aws import posting
+from roost.aws import sign
 from roost.aws.invoke import Invoker
 from roost.aws.push import ConnectionsPush
 from roost.aws.sign import Credentials as Key
@@ -198,7 +198,8 @@ def tls(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engi
         log_events=False, credentials=Credentials(KEY.access_key, KEY.secret_key), tls=made.context
     )
     with gateway(settings) as started, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(posting, "tls_context", lambda: ssl.create_default_context(cafile=made.bundle))
+        trusting = ssl.create_default_context(cafile=made.bundle)
+        patch.setattr(sign, "tls_context", lambda: trusting)
         push = cloud.push(f"https://localhost:{started.port}/dev", SSL_CERT_FILE=str(made.bundle))
         yield Engine(push, started.port, "/dev", 1_000)
         push.close_sockets()
