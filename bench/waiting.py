@@ -14,8 +14,8 @@ import uvloop
 
 from roost.local import waiting
 from roost.local.sqlite import SqliteTable
-from roost.storage import channels
-from roost.storage.log import Draft, Log
+from roost.storage.log import Log
+from tests.lines import channel_creation, line
 
 MESSAGES = 6_000
 UNDER_WAY = 32
@@ -62,11 +62,11 @@ def measure(how: Callable[[Callable[[], object]], None]) -> float:
     """Milliseconds per message."""
     with tempfile.TemporaryDirectory(prefix="roost-bench-") as folder:
         table = SqliteTable(Path(folder) / "t.db")
-        table.transact(channels.creation("T", "C", "general", 0))
+        table.transact(channel_creation("C", "general"))
         log = Log(table, lambda: time.time_ns() // 1000, waiting.sleep)
-        draft = Draft("U", "name", True, "x" * 128)
+        change = line("C", "x" * 128)
         began = time.perf_counter()
-        how(lambda: log.append("C", draft))
+        how(lambda: log.append("C", change))
         took = time.perf_counter() - began
         table.close()
         return took / MESSAGES * 1000

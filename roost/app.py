@@ -6,27 +6,25 @@ one line, or an HTTP answer, that says what to do, and the log gets the rest, wi
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from roost.chat.delivery import Delivery
-from roost.chat.errors import RateLimited, Refused
+from roost.chat.chat import Chat
+from roost.chat.errors import NotAuthed, RateLimited, Refused, TooManyStreams
 from roost.chat.limits import RateLimit
-from roost.chat.messages import Messages
 from roost.chat.model import ConnectionId
 from roost.chat.ports import Clock, Push
 from roost.frames import Line, TextProtocol, render
 from roost.settings import Settings
-from roost.storage import channels, seats
-from roost.storage.items import WorkspaceRow
-from roost.storage.log import Busy, Log
-from roost.storage.receivers import Receivers
+from roost.slack.api import WebApi
+from roost.storage import seats
+from roost.storage.log import Busy
+from roost.storage.receivers import STREAM
 from roost.storage.table import Conflict, Table, Throttled
-from roost.storage.workspace import open_workspace
+from roost.stream import EventStream, renderer
 
 log = logging.getLogger("roost.app")
 
@@ -43,24 +41,19 @@ class App:
     """The chat, over its ports."""
 
     def __init__(self, table: Table, push: Push, clock: Clock, settings: Settings) -> None:
-        self._table = table
         self._push = push
         self._clock = clock
         self._settings = settings
-        delivery = Delivery(table, Receivers(table), push, {"text": render})
-        messages = Messages(Log(table, clock.now_us, clock.sleep), delivery)
-        self._text = TextProtocol(table, push, clock, messages, lambda: self.workspace)
+        stream = renderer(lambda: self.chat.core.workspace)
+        self.chat = Chat(table, push, clock, {"text": render, STREAM: stream})
+        self._text = TextProtocol(self.chat)
+        self._stream = EventStream(self.chat)
+        self._api = WebApi(self.chat, settings)
         self._limit = RateLimit(LINES_A_MINUTE, 60.0) if settings.limits else None
-
-    @functools.cached_property
-    def workspace(self) -> WorkspaceRow:
-        """The deployment's workspace, read once: nothing in it changes."""
-        return open_workspace(self._table, self._clock.now_us() // 1_000_000)
 
     def begin_alone(self) -> None:
         """Forget who was connected before: for a shell that owns the data and has just started, so nobody can be."""
-        for _, channel in channels.public_ids(self._table, self.workspace.team):
-            seats.clear(self._table, channel)
+        self.chat.streams.forget_all()
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a gateway event: WebSocket CONNECT, MESSAGE or DISCONNECT, or an HTTP API request (payload 2.0).
@@ -88,9 +81,24 @@ class App:
     # -- sockets ----------------------------------------------------------------------------------------------------
 
     def _connect(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-        if not self._settings.guests or not self._own_origin(event, context):
+        connection, since = ConnectionId(context["connectionId"]), context["connectedAt"]
+        if not self._own_origin(event, context):
             return {"statusCode": 403}
-        self._text.connect(ConnectionId(context["connectionId"]), context["connectedAt"])
+        ticket = (event.get("queryStringParameters") or {}).get("ticket")
+        if ticket is not None:
+            return self._connect_stream(connection, ticket, since)
+        if not self._settings.guests:
+            return {"statusCode": 403}
+        self._text.connect(connection, since)
+        return dict(_OK)
+
+    def _connect_stream(self, connection: ConnectionId, ticket: str, since: int) -> dict[str, Any]:
+        try:
+            self._stream.connect(connection, ticket, since)
+        except TooManyStreams:
+            return {"statusCode": 429}
+        except Refused:
+            return {"statusCode": 401}
         return dict(_OK)
 
     def _own_origin(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
@@ -105,27 +113,40 @@ class App:
         connection = ConnectionId(context["connectionId"])
         if self._limit is not None:
             self._limit.forget(connection)
-        self._text.disconnect(connection)
+        row = seats.get(self.chat.core.table, connection)
+        if row is not None:
+            surface = self._stream if row.kind == STREAM else self._text
+            surface.disconnect(connection, row)
         return dict(_OK)
 
     def _message(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-        """Act on a line; whatever hinders it becomes one line back."""
+        """Act on a message; whatever hinders it becomes one line back, or one frame."""
         connection = ConnectionId(context["connectionId"])
+        kind = ""
         try:
             if self._limit is not None and not self._limit.allows(connection, self._clock.now_us() / 1_000_000):
                 raise RateLimited("You are sending too fast. Nothing was sent; wait a moment.")
-            self._text.receive(_line(event, context))
+            row = seats.get(self.chat.core.table, connection)
+            if row is None:
+                raise NotAuthed
+            kind, body = row.kind, event.get("body") or ""
+            if kind == STREAM:
+                self._stream.receive(connection, row, body)
+            else:
+                self._text.receive(Line(connection, body, context["messageId"], context["requestTimeEpoch"], row))
         except Refused as refusal:
-            self._tell(connection, refusal.sentence)
+            self._tell(connection, kind, refusal.code, refusal.sentence)
         except (Busy, Throttled, Conflict):
-            self._tell(connection, RateLimited.sentence)
+            self._tell(connection, kind, RateLimited.code, RateLimited.sentence)
         except Exception as error:  # noqa: BLE001  the last guard
             request_id = _logged(error, context)
-            self._tell(connection, f"Something went wrong (request {request_id}); /history shows what was stored.")
+            sentence = f"Something went wrong (request {request_id}); /history shows what was stored."
+            self._tell(connection, kind, "fatal_error", sentence)
 
-    def _tell(self, connection: ConnectionId, sentence: str) -> None:
+    def _tell(self, connection: ConnectionId, kind: str, code: str, sentence: str) -> None:
+        frame = sentence if kind != STREAM else json.dumps({"ok": False, "error": {"code": code, "msg": sentence}})
         try:
-            self._push.send((connection,), sentence)
+            self._push.send((connection,), frame)
         except Exception as error:  # noqa: BLE001  there is nobody left to tell
             log.warning("a reply was not sent", extra={"fields": {"error": type(error).__name__}})
 
@@ -134,7 +155,7 @@ class App:
     def _http(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         method, path = context["http"]["method"], event["rawPath"]
         if path.startswith("/api/"):
-            return _json(200, {"ok": False, "error": "unknown_method"})
+            return self._api.handle(event, path.removeprefix("/api/"))
         if path != "/":
             return _json(404, {"message": "Not Found"})
         if method not in ("GET", "HEAD"):
@@ -154,11 +175,6 @@ class App:
         except Exception as error:  # noqa: BLE001  the last guard
             request_id = _logged(error, context)
             return _json(500, {"ok": False, "error": "fatal_error", "request_id": request_id})
-
-
-def _line(event: Mapping[str, Any], context: Mapping[str, Any]) -> Line:
-    connection = ConnectionId(context["connectionId"])
-    return Line(connection, event.get("body") or "", context["messageId"], context["requestTimeEpoch"])
 
 
 def _logged(error: Exception, context: Mapping[str, Any]) -> str:

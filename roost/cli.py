@@ -18,7 +18,7 @@ import click
 from roost import __version__
 
 if TYPE_CHECKING:
-    from roost.local.admin import Office
+    from roost.chat.chat import Chat
     from roost.local.serve import Running
 
 T = TypeVar("T")
@@ -134,7 +134,7 @@ def user_add(name: str, data: Path | None, table: str | None, as_json: bool) -> 
     """Make NAME a member."""
     from roost.local import admin
 
-    row = _administer(data, table, lambda office: admin.add(office, name))
+    row = _administer(data, table, lambda chat: admin.add(chat, name))
     _answer(as_json, f"{row.name} is a member", {"id": row.id, "name": row.name})
 
 
@@ -164,19 +164,19 @@ def token_create(name: str, data: Path | None, table: str | None, as_json: bool)
     """Make a token for the member NAME: it is shown once, and kept only as a hash."""
     from roost.local import admin
 
-    made = _administer(data, table, lambda office: admin.token(office, name))
+    made = _administer(data, table, lambda chat: admin.token(chat, name))
     _answer(as_json, made, {"token": made})
 
 
-def _administer(data: Path | None, table: str | None, act: Callable[[Office], T]) -> T:
+def _administer(data: Path | None, table: str | None, act: Callable[[Chat], T]) -> T:
     """Do something with the data; a refusal is one line."""
     from roost.chat.errors import Refused
     from roost.local.admin import opened
     from roost.storage.table import TableError
 
     try:
-        with opened(data or _data_directory(), table) as office:
-            return act(office)
+        with opened(data or _data_directory(), table) as chat:
+            return act(chat)
     except Refused as refusal:
         _fail(refusal.sentence)
     except TableError as error:
@@ -260,11 +260,6 @@ def cost(data: Path | None, table: str | None, month: str | None, as_json: bool,
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--isolated", is_flag=True, help="Run functions under AWS's runtime client, in processes of their own.")
-@click.option(
-    "--python",
-    type=click.Path(path_type=Path),
-    help="The Python to isolate them in, if not this one; has awslambdaric.",
-)
 @click.option("--dynamodb", metavar="URL", help="DynamoDB endpoint: declared tables are created there.")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A value the file leaves to the cloud.")
 @click.option("--opt", "options", multiple=True, metavar="NAME=VALUE", help="A value for ${opt:NAME}.")
@@ -284,7 +279,6 @@ def gateway(file: Path, **options: Any) -> None:
     set_up(json=options.pop("json_logs"))
     options["overrides"] = _pairs(options["overrides"], "--set")
     options["options"] = _pairs(options["options"], "--opt")
-    options["isolated"] = options["isolated"] or options["python"] is not None
     options["data"] = options["data"] or _data_directory() / "gateway"
     _run(run(Options(file=file, environ=dict(os.environ), **options), click.echo))
 

@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from roost.chat import channels, people
+from roost.chat import rights
+from roost.chat.chat import Chat
 from roost.chat.errors import NotAuthed, Refused
-from roost.chat.events import Event, MessagePosted
-from roost.chat.messages import Messages
+from roost.chat.events import MessagePosted, Recorded
 from roost.chat.model import Channel, ChannelId, ConnectionId, Message, Person, Seat, UserId
 from roost.chat.names import BIDI
-from roost.chat.ports import Clock, Push
-from roost.storage import seats
-from roost.storage.items import SocketRow, WorkspaceRow
-from roost.storage.table import Conflict, Table, TransactionFailed
+from roost.chat.people import new_guest
+from roost.storage import members, seats, streams
+from roost.storage.items import MessageRow, SocketRow, membership_key
+from roost.storage.table import Check, Conflict, Exists, Operation, TransactionFailed
 
 VALID_COMMANDS = (
     "Valid commands: /help, /name [NAME], /channel [CHAN_NAME], /who, /channels, /history [N], /login TOKEN"
@@ -46,19 +46,15 @@ class Line:
     body: str
     message_id: str  #: API Gateway's: the same for every delivery of one message
     time: int  #: when API Gateway got it, milliseconds since the epoch
+    row: SocketRow  #: who sat there when it came
 
 
 class TextProtocol:
     """Answers text connections. Replies are pushed to the connection that asked."""
 
-    def __init__(
-        self, table: Table, push: Push, clock: Clock, messages: Messages, workspace: Callable[[], WorkspaceRow]
-    ) -> None:
-        self._table = table
-        self._push = push
-        self._clock = clock
-        self._messages = messages
-        self._workspace = workspace
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._table = chat.core.table
         self._commands: dict[str, Callable[[Line, str], str]] = {
             "/help": self._help,
             "/name": self._name,
@@ -73,18 +69,18 @@ class TextProtocol:
 
     def connect(self, connection: ConnectionId, since: int) -> None:
         """Somebody connects: a guest in #general. `since` is API Gateway's time of it, in milliseconds."""
-        guest = people.new_guest()
-        general = self._workspace().general
+        guest = new_guest()
+        general = self._chat.core.workspace.general
         row = SocketRow(
             user=guest.id, name=guest.name, guest=True, channel=general, channel_name="general", since=since
         )
         seats.take(self._table, connection, row)
 
-    def disconnect(self, connection: ConnectionId) -> None:
+    def disconnect(self, connection: ConnectionId, row: SocketRow) -> None:
         """Somebody's connection is over."""
-        row = seats.get(self._table, connection)
-        if row is not None:
-            seats.leave(self._table, connection, row)
+        seats.leave(self._table, connection, row)
+        if not row.guest:
+            streams.unlist(self._table, connection, row.user)
 
     # -- lines ------------------------------------------------------------------------------------------------------
 
@@ -109,13 +105,14 @@ class TextProtocol:
         seat = self._seat(line)
         stripped = body.lstrip(" \t")
         text = stripped if stripped[0] == "/" else body
-        channel = _channel_of(seat)
-        self._messages.post(seat.person, channel, text, line=line.message_id, source=line.connection, time=line.time)
+        channel = self._channel_of(seat, rights.Act.POST)
+        say = self._chat.messages.say
+        say(seat.person, channel, text, line=line.message_id, source=line.connection, time=line.time)
 
     def _command_frame(self, data: object) -> str:
         if data != "fetchChannels":
             return UNKNOWN_ACTION
-        return json.dumps({"channelsList": channels.public_names(self._table, self._workspace())})
+        return json.dumps({"channelsList": self._chat.channels.public_names()})
 
     # -- commands: each takes the line and its argument, and answers what to reply ----------------------------------
 
@@ -125,7 +122,7 @@ class TextProtocol:
     def _name(self, line: Line, argument: str) -> str:
         if not argument:
             return f"{VALID_COMMANDS}. Usage: /name NAME"
-        name = people.guest_name(self._table, self._workspace(), argument)
+        name = self._chat.people.guest_name(argument)
 
         def rename(row: SocketRow) -> None:
             if not row.guest:
@@ -140,11 +137,14 @@ class TextProtocol:
             return f"{VALID_COMMANDS}. Usage: /channel CHAN_NAME"
         name = argument.strip("# \t")
         person = self._seat(line).person
-        channel = channels.enter(self._table, self._workspace(), person, name, self._clock.now_us() // 1_000_000)
+        channel = self._chat.channels.enter(person, name)
+        belongs: tuple[Operation, ...] = ()
+        if channel.private:  # whoever is removed meanwhile does not get in
+            belongs = (Check(membership_key(channel.id, person.id), Exists()),)
 
         def move(row: SocketRow) -> None:
             if row.channel != channel.id:
-                seats.move(self._table, line.connection, row, channel.id, channel.name)
+                seats.move(self._table, line.connection, row, channel.id, channel.name, *belongs)
 
         self._change(line, move)
         return f"Changed to #{visible(channel.name)}"
@@ -156,16 +156,17 @@ class TextProtocol:
         return _cut(f"In #{visible(seat.channel_name)}: ", shown)
 
     def _channels(self, line: Line, argument: str) -> str:
-        return _cut("Channels: ", [f"#{name}" for name in channels.public_names(self._table, self._workspace())])
+        return _cut("Channels: ", [f"#{name}" for name in self._chat.channels.public_names()])
 
     def _history(self, line: Line, argument: str) -> str:
         limit = _whole_number(argument) if argument else HISTORY
         if limit is None or not 1 <= limit <= MAX_HISTORY:
             return f"Usage: /history [N], where N is 1 to {MAX_HISTORY}"
         seat = self._seat(line)
-        channel = channels.get(self._table, seat.channel)
-        said = self._messages.history(seat.person, channel, limit)
-        lines = [f"{_stamp(message)} {text_line(channel.name, message)}" for message in said]
+        channel = self._chat.channels.get(seat.channel)
+        member = not seat.person.guest and members.get(self._table, channel.id, seat.person.id) is not None
+        said = self._chat.messages.recent(seat.person, channel, limit, member=member)
+        lines = [f"{_stamp(message)} {text_line(channel.name, message.row)}" for message in said]
         if not lines:
             return f"Nothing has been said in #{visible(channel.name)} yet."
         *earlier, last = joined(lines, FRAME_BYTES)
@@ -176,17 +177,24 @@ class TextProtocol:
     def _login(self, line: Line, argument: str) -> str:
         if not argument:
             return "Usage: /login TOKEN"
-        member = people.log_in(self._table, argument)
-        self._change(
-            line,
-            lambda row: seats.rename(self._table, line.connection, row, member.id, member.name, guest=False),
-        )
+        bearer = self._chat.people.bearer(argument)
+        member, token = bearer.person, bearer.digest
+
+        def log_in(row: SocketRow) -> None:
+            seats.rename(self._table, line.connection, row, member.id, member.name, guest=False, token=token)
+            streams.list_text(self._table, line.connection, member.id, row.since)
+
+        self._change(line, log_in)
         return f"Logged in as {visible(member.name)}"
 
     # -- the seat ---------------------------------------------------------------------------------------------------
 
     def _seat(self, line: Line) -> Seat:
-        return _seat(line.connection, self._row(line))
+        row = line.row
+        person = Person(UserId(row.user), row.name, guest=True)
+        if row.token:  # a member, as they are now: refuses what was revoked meanwhile
+            person = self._chat.people.of_digest(row.token).person
+        return Seat(line.connection, person, ChannelId(row.channel), row.channel_name, row.since)
 
     def _row(self, line: Line) -> SocketRow:
         row = seats.get(self._table, line.connection)
@@ -194,42 +202,49 @@ class TextProtocol:
             raise NotAuthed
         return row
 
+    def _channel_of(self, seat: Seat, act: rights.Act) -> Channel:
+        """The channel of a seat. A guest's is public, which was asked when they sat; a member's is asked again."""
+        if seat.person.guest:
+            return Channel(seat.channel, seat.channel_name, private=False, created=0)
+        channel = self._chat.channels.get(seat.channel)
+        member = members.get(self._table, channel.id, seat.person.id) is not None
+        rights.check(seat.person, act, channel, member=member, text=True)
+        return channel
+
     def _change(self, line: Line, change: Callable[[SocketRow], None]) -> None:
         """Change a seat as it is; where something else changes it at the same time, again."""
+        row = line.row
         for attempt in range(_TRIES):
             try:
-                change(self._row(line))
+                change(row)
                 return
             except (TransactionFailed, Conflict):
                 if attempt == _TRIES - 1:
                     raise
+                row = self._row(line)
 
     def _reply(self, line: Line, text: str) -> None:
-        self._push.send((line.connection,), text)
-
-
-def _seat(connection: ConnectionId, row: SocketRow) -> Seat:
-    person = Person(UserId(row.user), row.name, row.guest)
-    return Seat(connection, person, ChannelId(row.channel), row.channel_name, row.since)
-
-
-def _channel_of(seat: Seat) -> Channel:
-    """The channel that a seat is in, without asking the store: whether they may be there was decided when they sat."""
-    return Channel(seat.channel, seat.channel_name, private=False, created=0)
+        self._chat.core.push.send((line.connection,), text)
 
 
 # -- what text connections see ----------------------------------------------------------------------------------------
 
 
-def render(event: Event) -> str:
-    """An event as a line."""
-    assert isinstance(event, MessagePosted)
-    return text_line(event.channel_name, event.message)
+#: Subtypes of messages that people wrote; what the chat itself notes is not said to text connections.
+_SAID = frozenset({"", "me_message", "thread_broadcast", "file_share", "bot_message"})
 
 
-def text_line(channel: str, message: Message) -> str:
+def render(channel: Channel | None, recorded: Recorded) -> str | None:
+    """An event as a line; None where text connections are not told of it."""
+    event = recorded.event
+    if channel is None or not isinstance(event, MessagePosted) or event.message.subtype not in _SAID:
+        return None
+    return text_line(channel.name, event.message)
+
+
+def text_line(channel: str, row: MessageRow) -> str:
     """`#general bz: hello`"""
-    return f"#{visible(channel)} {visible(message.author.name)}: {visible(message.text)}"
+    return f"#{visible(channel)} {visible(row.username or row.name)}: {visible(row.text)}"
 
 
 def visible(text: str) -> str:

@@ -13,12 +13,17 @@ class Settings:
     guests: bool = True  #: people without an account may talk
     limits: bool = False  #: each connection may send so much a minute
     origins: tuple[str, ...] = ()  #: web origins that may open a socket, besides the server's own
+    url: str = ""  #: the server's web address, ending in `/`; empty: as each request names it
+    socket_url: str = ""  #: where event streams are opened, ending in `/`; empty: the same host
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
-        """`ROOST_GUESTS` and `ROOST_LIMITS` (`on` or `off`), `ROOST_ORIGINS` (separated by blanks)."""
+        """`ROOST_GUESTS` and `ROOST_LIMITS` (`on` or `off`), `ROOST_ORIGINS` (separated by blanks), `ROOST_URL`,
+        `ROOST_SOCKET_URL`."""
         return cls(
             guests=environ.get("ROOST_GUESTS", "off") == "on",
             limits=environ.get("ROOST_LIMITS", "on") == "on",
             origins=tuple(environ.get("ROOST_ORIGINS", "").split()),
+            url=environ.get("ROOST_URL", ""),
+            socket_url=environ.get("ROOST_SOCKET_URL", ""),
         )

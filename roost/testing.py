@@ -353,7 +353,7 @@ def socket_event(
 def http_event(method: str, path: str) -> dict[str, Any]:
     """An HTTP API event without a body."""
     context = {
-        "http": {"method": method, "path": path},
+        "http": {"method": method, "path": path, "sourceIp": "127.0.0.1"},
         "requestId": f"request{next(_numbers):07}=",
         "domainName": "localhost:8000",
         "stage": "$default",

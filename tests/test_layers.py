@@ -15,7 +15,9 @@ ALLOWED = {
     "roost/chat": {"roost.chat", "roost.storage"},
     "roost/gateway": {"roost.gateway"},
     "roost/cost": {"roost.cost", "roost.storage.table"},
-    "roost/app.py": {"roost.chat", "roost.storage", "roost.frames", "roost.settings"},
+    "roost/app.py": {"roost.chat", "roost.storage", "roost.frames", "roost.stream", "roost.slack", "roost.settings"},
+    "roost/slack": {"roost.slack", "roost.chat", "roost.storage", "roost.settings"},
+    "roost/stream.py": {"roost.slack", "roost.chat", "roost.storage"},
     "roost/frames.py": {"roost.chat", "roost.storage"},
     "roost/settings.py": set(),
     "roost/aws": {"roost.aws", "roost.app", "roost.chat.ports", "roost.settings"}

@@ -1,4 +1,4 @@
-"""Telling people what happened: the one place from which anything is pushed to a channel.
+"""Telling people what happened: the one place from which anything is pushed to a conversation.
 
 A push is a hint and the log is the truth, so nothing that goes wrong here reaches who caused the event. The gone are
 forgotten, unless they may only be connecting: API Gateway calls a connection gone until its `$connect` has returned.
@@ -7,25 +7,26 @@ forgotten, unless they may only be connecting: API Gateway calls a connection go
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from roost.chat.events import Event
-from roost.chat.model import ConnectionId
+from roost.chat.events import Recorded
+from roost.chat.model import Channel, ConnectionId
 from roost.chat.ports import Outcome, Push
-from roost.storage import seats
-from roost.storage.receivers import Receivers
+from roost.storage import people, seats
+from roost.storage.receivers import STREAM, Receivers
 from roost.storage.table import Table, TableError
 
 log = logging.getLogger("roost.chat")
 
 CONNECTING_MS = 10_000  # how long a connection that is not there yet may take to come
 
-#: How each kind of connection is told of an event.
-Renderers = Mapping[str, Callable[[Event], str]]
+#: How each kind of connection is told of an event; None where it is not told. The channel is None for what concerns the
+#: whole workspace.
+Renderers = Mapping[str, Callable[[Channel | None, Recorded], str | None]]
 
 
 class Delivery:
-    """Tells whoever hears a channel."""
+    """Tells whoever hears a conversation."""
 
     def __init__(self, table: Table, receivers: Receivers, push: Push, renderers: Renderers) -> None:
         self._table = table
@@ -33,34 +34,66 @@ class Delivery:
         self._push = push
         self._renderers = renderers
 
-    def tell(self, event: Event, source: ConnectionId, time: int) -> None:
-        """Push an event to everybody who hears its channel, except to the connection it came from. Never raises.
+    def tell(self, channel: Channel, events: Sequence[Recorded], source: ConnectionId | None, time: int) -> None:
+        """Push events to everybody who hears a conversation, except to the connection they came from. Never raises.
 
-        `time` is when the gateway got what caused it, in milliseconds. A connection's age is measured from one of the
+        `time` is when the gateway got what caused them, in milliseconds. A connection's age is measured from one of the
         gateway's times to another, since the clocks of two functions may be far apart.
         """
         try:
-            audience = self._receivers.of(event.channel)
+            audience = self._receivers.of(channel.id)
             for kind, render in self._renderers.items():
-                heard = audience.get(kind, {})
-                connections = list(heard)  # a copy: commits change the audience while we go on
-                if source in heard:
-                    connections.remove(source)
-                if connections:
-                    outcomes = self._push.send(connections, render(event))
-                    if outcomes:
-                        self._settle(event, heard, outcomes, time)
+                heard = audience.get(kind)
+                if heard:
+                    frames = (render(channel, event) for event in events)
+                    self._send(channel.id, heard, frames, source, time)
         except Exception as error:  # noqa: BLE001  the event is stored: its author is told so whatever happens here
             log.warning("not everybody was told", extra={"fields": {"error": type(error).__name__}})
 
-    def _settle(self, event: Event, heard: Mapping[str, int], outcomes: Mapping[str, Outcome], time: int) -> None:
+    def tell_all(self, events: Sequence[Recorded], time: int) -> None:
+        """Push events of the workspace to every member's event streams. Never raises."""
+        render = self._renderers.get(STREAM)
+        if render is not None:
+            users = [user.id for user in people.everybody(self._table, events[0].stream)]
+            self.tell_users(users, [render(None, event) for event in events], time)
+
+    def whisper(self, channel: Channel, event: Recorded, user: str, time: int) -> None:
+        """Push an event that is in no log to the event streams of one member. Never raises."""
+        self.tell_users([user], [self._renderers[STREAM](channel, event)], time)
+
+    def tell_users(self, users: Sequence[str], frames: Sequence[str | None], time: int) -> None:
+        """Push frames to the event streams of these members. Never raises."""
+        try:
+            self._send("", self._receivers.of_users(users), frames, None, time)
+        except Exception as error:  # noqa: BLE001  as above
+            log.warning("not everybody was told", extra={"fields": {"error": type(error).__name__}})
+
+    def _send(
+        self,
+        channel: str,
+        heard: Mapping[str, int],
+        frames: Iterable[str | None],
+        source: ConnectionId | None,
+        time: int,
+    ) -> None:
+        connections = list(heard)  # a copy: commits change the audience while we go on
+        if source is not None and source in heard:
+            connections.remove(source)
+        for frame in frames:
+            if frame is not None and connections:
+                outcomes = self._push.send(connections, frame)
+                if outcomes:
+                    self._settle(channel, heard, outcomes, time)
+                    connections = [each for each in connections if each not in outcomes]
+
+    def _settle(self, channel: str, heard: Mapping[str, int], outcomes: Mapping[str, Outcome], time: int) -> None:
         for connection, outcome in outcomes.items():
             since = heard.get(connection)
             if outcome is Outcome.GONE and since is not None and time - since >= CONNECTING_MS:
-                self._forget(event, connection)
+                self._forget(channel, connection)
 
-    def _forget(self, event: Event, connection: str) -> None:
+    def _forget(self, channel: str, connection: str) -> None:
         try:
-            seats.forget(self._table, event.channel, connection)
+            seats.forget(self._table, channel, connection)
         except TableError as error:
             log.warning("a gone connection stays for now", extra={"fields": {"error": type(error).__name__}})

@@ -118,3 +118,248 @@ class RateLimited(Refused):
 
     code = "ratelimited"
     sentence = "Too much at once. Nothing was sent; try again in a moment."
+
+
+class NotInChannel(Refused):
+    """Somebody who does not belong to the channel."""
+
+    code = "not_in_channel"
+    sentence = "You do not belong to that channel. Join it first."
+
+
+class AlreadyInChannel(Refused):
+    """Somebody who belongs to it already."""
+
+    code = "already_in_channel"
+    sentence = "They belong to that channel already."
+
+
+class IsArchived(Refused):
+    """A channel that was archived."""
+
+    code = "is_archived"
+    sentence = "That channel is archived."
+
+
+class AlreadyArchived(Refused):
+    """A channel that was archived before."""
+
+    code = "already_archived"
+    sentence = "That channel is archived already."
+
+
+class NotArchived(Refused):
+    """A channel that was not archived."""
+
+    code = "not_archived"
+    sentence = "That channel is not archived."
+
+
+class CantArchiveGeneral(Refused):
+    """The channel that everybody is in."""
+
+    code = "cant_archive_general"
+    sentence = "#general cannot be archived."
+
+
+class CantLeaveGeneral(Refused):
+    """The channel that everybody is in."""
+
+    code = "cant_leave_general"
+    sentence = "Nobody can leave #general."
+
+
+class CantKickFromGeneral(Refused):
+    """The channel that everybody is in."""
+
+    code = "cant_kick_from_general"
+    sentence = "Nobody can be removed from #general."
+
+
+class CantKickSelf(Refused):
+    """Removing oneself is leaving."""
+
+    code = "cant_kick_self"
+    sentence = "You cannot remove yourself; leave instead."
+
+
+class CantInviteSelf(Refused):
+    """Inviting oneself is joining."""
+
+    code = "cant_invite_self"
+    sentence = "You cannot invite yourself."
+
+
+class CantInvite(Refused):
+    """Somebody who cannot be invited."""
+
+    code = "cant_invite"
+    sentence = "They cannot be invited."
+
+
+class LastMember(Refused):
+    """Nobody would be left in a private channel."""
+
+    code = "last_member"
+    sentence = "You are the last one here."
+
+
+class MethodNotSupported(Refused):
+    """What this kind of conversation does not know."""
+
+    code = "method_not_supported_for_channel_type"
+    sentence = "That cannot be done in this kind of conversation."
+
+
+class NotAuthorized(Refused):
+    """What takes another standing."""
+
+    code = "not_authorized"
+    sentence = "You may not do that."
+
+
+class RestrictedAction(Refused):
+    """What only admins may do."""
+
+    code = "restricted_action"
+    sentence = "Only an admin may do that."
+
+
+class TooLong(Refused):
+    """A topic or purpose over 250 characters."""
+
+    code = "too_long"
+    sentence = "That is too long: at most 250 characters."
+
+
+class UsersNotSupplied(Refused):
+    """A direct conversation with nobody."""
+
+    code = "users_list_not_supplied"
+    sentence = "With whom?"
+
+
+class TooManyUsers(Refused):
+    """A direct conversation with more than eight others."""
+
+    code = "too_many_users"
+    sentence = "A direct conversation has at most nine people."
+
+
+class UserDisabled(Refused):
+    """Somebody who was deactivated."""
+
+    code = "user_disabled"
+    sentence = "That account is deactivated."
+
+
+class MessageNotFound(Refused):
+    """No such message."""
+
+    code = "message_not_found"
+    sentence = "There is no such message."
+
+
+class ThreadNotFound(Refused):
+    """No such thread."""
+
+    code = "thread_not_found"
+    sentence = "There is no such thread."
+
+
+class CantUpdateMessage(Refused):
+    """A message of somebody else."""
+
+    code = "cant_update_message"
+    sentence = "You can change only what you wrote."
+
+
+class CantDeleteMessage(Refused):
+    """A message of somebody else."""
+
+    code = "cant_delete_message"
+    sentence = "You can delete only what you wrote."
+
+
+class CannotReply(Refused):
+    """A message that takes no replies."""
+
+    code = "cannot_reply_to_message"
+    sentence = "That message takes no replies."
+
+
+class BadTimestamp(Refused):
+    """A ts that is no ts."""
+
+    code = "bad_timestamp"
+    sentence = "That is not a message's ts."
+
+
+class AlreadyReacted(Refused):
+    """The same reaction again."""
+
+    code = "already_reacted"
+    sentence = "You reacted so already."
+
+
+class NoReaction(Refused):
+    """A reaction that is not there."""
+
+    code = "no_reaction"
+    sentence = "There is no such reaction of yours."
+
+
+class TooManyEmoji(Refused):
+    """More than 50 kinds of reaction."""
+
+    code = "too_many_emoji"
+    sentence = "That message has 50 kinds of reaction already."
+
+
+class InvalidEmoji(Refused):
+    """An emoji that does not exist."""
+
+    code = "invalid_name"
+    sentence = "There is no such emoji."
+
+
+class AlreadyPinned(Refused):
+    """A message that is pinned."""
+
+    code = "already_pinned"
+    sentence = "That is pinned already."
+
+
+class NoPin(Refused):
+    """A message that is not pinned."""
+
+    code = "no_pin"
+    sentence = "That is not pinned."
+
+
+class TokenRevoked(Refused):
+    """A token that was revoked."""
+
+    code = "token_revoked"
+    sentence = "That token was revoked."
+
+
+class TokenExpired(Refused):
+    """A token whose time is over."""
+
+    code = "token_expired"
+    sentence = "That token has expired."
+
+
+class TooManyStreams(Refused):
+    """The 21st event stream of one person."""
+
+    code = "ratelimited"
+    sentence = "You have 20 event streams open already."
+
+
+class UserNotInChannel(Refused):
+    """Somebody who does not belong to the channel, of whom something is wanted there."""
+
+    code = "user_not_in_channel"
+    sentence = "They do not belong to that channel."

@@ -1,23 +1,159 @@
-"""What can happen in a chat. Each is stored in its channel's log before anybody is told."""
+"""What can happen in a chat. Each is stored in a log before anybody is told.
+
+An event is a change of what a client shows: who applies every event of a log to an old state has the new one. It is
+kept in the log in this form, and each surface says it in its own words.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from roost.chat.model import ChannelId, Message
+import msgspec
+
+from roost.storage.items import ChannelRow, EventRow, MessageRow, UserRow
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What every event is."""
+
+
+class MessagePosted(Event, frozen=True, tag="message"):
+    """Somebody said something; a reply and what the chat itself notes (a join, a topic) as well."""
+
+    message: MessageRow
+
+
+class MessageChanged(Event, frozen=True, tag="message_changed"):
+    """A message was edited, or something else of it changed that is shown."""
+
+    target: str  #: ts
+    message: MessageRow
+    by: str
+    before: str = ""  #: the text as it was
+
+
+class MessageDeleted(Event, frozen=True, tag="message_deleted"):
+    """A message is no longer there."""
+
+    target: str  #: ts
+    by: str
+    thread: str = ""
+
+
+class ReactionAdded(Event, frozen=True, tag="reaction_added"):
+    """Somebody reacted."""
+
+    target: str  #: ts
+    user: str
+    emoji: str
+    author: str
+    thread: str = ""
+
+
+class ReactionRemoved(Event, frozen=True, tag="reaction_removed"):
+    """Somebody took a reaction back."""
+
+    target: str  #: ts
+    user: str
+    emoji: str
+    author: str
+    thread: str = ""
+
+
+class PinAdded(Event, frozen=True, tag="pin_added"):
+    """A message was pinned."""
+
+    target: str  #: ts
+    user: str
+    at: int
+
+
+class PinRemoved(Event, frozen=True, tag="pin_removed"):
+    """A message is no longer pinned."""
+
+    target: str  #: ts
+    user: str
+
+
+class MemberJoined(Event, frozen=True, tag="member_joined"):
+    """Somebody belongs to the conversation now."""
+
+    user: str
+    inviter: str = ""
+
+
+class MemberLeft(Event, frozen=True, tag="member_left"):
+    """Somebody no longer belongs to the conversation."""
+
+    user: str
+    by: str = ""
+
+
+class ChannelChanged(Event, frozen=True, tag="channel_changed"):
+    """A channel has another name, or was archived or brought back. `what` says which: rename, archive, unarchive."""
+
+    what: str
+    by: str
+    channel: ChannelRow
+
+
+# -- of the workspace's own log ----------------------------------------------------------------------------------------
+
+
+class ChannelCreated(Event, frozen=True, tag="channel_created"):
+    """There is a new public channel."""
+
+    channel: ChannelRow
+
+
+class UserJoined(Event, frozen=True, tag="user_joined"):
+    """There is a new member."""
+
+    user: UserRow
+
+
+class UserChanged(Event, frozen=True, tag="user_changed"):
+    """A member's profile, status or standing changed."""
+
+    user: UserRow
+
+
+AnyEvent = (
+    MessagePosted
+    | MessageChanged
+    | MessageDeleted
+    | ReactionAdded
+    | ReactionRemoved
+    | PinAdded
+    | PinRemoved
+    | MemberJoined
+    | MemberLeft
+    | ChannelChanged
+    | ChannelCreated
+    | UserJoined
+    | UserChanged
+)
+
+_decoder: Any = AnyEvent
 
 
 @dataclass(frozen=True, slots=True)
-class MessagePosted:
-    """Somebody said something."""
+class Recorded:
+    """An event at its place."""
 
-    message: Message
-    channel_name: str
-
-    @property
-    def channel(self) -> ChannelId:
-        """Whose log it is in."""
-        return self.message.channel
+    stream: str  #: whose log: a channel's id, or the team's
+    seq: int
+    ts: str
+    event: AnyEvent
 
 
-Event = MessagePosted
+def to_row(event: AnyEvent, ts: str) -> EventRow:
+    """An event as the log keeps it."""
+    body: dict[str, Any] = msgspec.to_builtins(event)
+    return EventRow(type=body.pop("type"), ts=ts, e=body)
+
+
+def from_row(stream: str, seq: int, row: EventRow) -> Recorded:
+    """An event out of the log."""
+    return Recorded(stream, seq, row.ts, msgspec.convert({"type": row.type, **row.e}, _decoder))

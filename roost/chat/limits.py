@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class RateLimit:
     """So many acts in so many seconds, for each key."""
@@ -18,6 +20,11 @@ class RateLimit:
             began, count = now, 0
         self._windows[key] = (began, count + 1)
         return count < self._acts
+
+    def wait(self, key: str, now: float) -> int:
+        """The whole seconds after which the key may act again, at least 1."""
+        began, _ = self._windows.get(key, (now, 0))
+        return max(1, math.ceil(began + self._seconds - now))
 
     def forget(self, key: str) -> None:
         """The key will not act again."""

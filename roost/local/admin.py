@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from roost.chat import people
+from roost.chat.chat import Chat
+from roost.chat.ports import Outcome
+from roost.local.clock import SystemClock
 from roost.local.store import open_store
-from roost.storage.items import UserRow, WorkspaceRow
-from roost.storage.people import everybody
-from roost.storage.table import Table
-from roost.storage.workspace import open_workspace
+from roost.storage.items import UserRow
 
 
-@dataclass(frozen=True, slots=True)
-class Office:
-    """The data, opened."""
+class _Nobody:
+    """The Push port where nobody is connected."""
 
-    table: Table
-    workspace: WorkspaceRow
+    def send(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
+        """All are gone."""
+        return dict.fromkeys(connections, Outcome.GONE)
+
+    def send_first(self, connection: str, payload: str) -> None:
+        """Gone."""
+
+    def close(self, connection: str) -> None:
+        """Closed already."""
 
 
 @contextlib.contextmanager
-def opened(data: Path, table_url: str | None = None) -> Iterator[Office]:
-    """The data in a folder, or at a table's address. Raises `TableInUse` while a server has the folder."""
+def opened(data: Path, table_url: str | None = None) -> Iterator[Chat]:
+    """The chat in a folder, or at a table's address. Raises `TableInUse` while a server has the folder."""
     store = open_store(data, table_url, os.environ)
     try:
-        yield Office(store.table, open_workspace(store.table, int(time.time())))
+        yield Chat(store.table, _Nobody(), SystemClock(), {})
     finally:
         store.close()
 
 
-def add(office: Office, name: str) -> UserRow:
+def add(chat: Chat, name: str, role: str = "member") -> UserRow:
     """A new member. Raises a `Refused`."""
-    return people.add_member(office.table, office.workspace, name, int(time.time()))
+    return chat.people.add(name, role=role)
 
 
-def members(office: Office) -> list[UserRow]:
+def members(chat: Chat) -> list[UserRow]:
     """All members, by name."""
-    return everybody(office.table, office.workspace.team)
+    return chat.people.everybody()
 
 
-def token(office: Office, name: str) -> str:
+def token(chat: Chat, name: str) -> str:
     """A new token for a member. Raises a `Refused`."""
-    return people.create_token(office.table, office.workspace, name, "user", int(time.time()))
+    return chat.people.create_token(chat.people.by_name(name), "user")

@@ -1,27 +1,36 @@
-"""Channels: by id, by name, all public ones, a new one."""
+"""Conversations: by id, by name, by who is in them, all public ones, a new one."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from roost.storage.ids import new_id
 from roost.storage.items import (
     EMPTY_HEAD,
     ChannelNameRow,
     ChannelRow,
+    DirectRow,
     channel_key,
     channel_name_key,
     channels_index,
+    direct_key,
     from_item,
     head_key,
-    membership_key,
     to_item,
 )
 from roost.storage.table import ConditionFailed, Missing, Operation, Put, Table, TransactionFailed
 
 
 def by_id(table: Table, channel: str) -> ChannelRow | None:
-    """A channel, strong."""
+    """A conversation, strong."""
     item = table.get(channel_key(channel))
     return None if item is None else from_item(item, ChannelRow)
+
+
+def by_ids(table: Table, channels: Sequence[str]) -> list[ChannelRow | None]:
+    """Conversations in the order of their ids, strong."""
+    items = table.get_many([channel_key(channel) for channel in channels])
+    return [None if item is None else from_item(item, ChannelRow) for item in items]
 
 
 def by_name(table: Table, team: str, name: str) -> ChannelRow | None:
@@ -30,11 +39,33 @@ def by_name(table: Table, team: str, name: str) -> ChannelRow | None:
     return None if lock is None else by_id(table, from_item(lock, ChannelNameRow).channel)
 
 
-def create(table: Table, team: str, name: str, now: int) -> ChannelRow:
+def direct(table: Table, team: str, users: Sequence[str]) -> ChannelRow | None:
+    """The direct conversation of these people, sorted by id, strong."""
+    lookup = table.get(direct_key(team, users))
+    return None if lookup is None else by_id(table, from_item(lookup, DirectRow).channel)
+
+
+def new(
+    name: str, creator: str, now: int, *, private: bool = False, kind: str = "channel", users: Sequence[str] = ()
+) -> ChannelRow:
+    """A conversation that is not stored yet. `now` is in seconds."""
+    return ChannelRow(
+        id=new_id("D" if kind == "im" else "C"),
+        name=name,
+        created=now,
+        rev=0,
+        creator=creator,
+        private=private,
+        kind=kind,
+        users=list(users),
+    )
+
+
+def create(table: Table, team: str, name: str, creator: str, now: int) -> ChannelRow:
     """A new public channel with its name lock and its empty log, in one transaction; or the one of this name."""
-    channel = new_id("C")
+    row = new(name, creator, now)
     try:
-        table.transact(creation(team, channel, name, now))
+        table.transact(creation(team, row))
     except TransactionFailed as failure:
         lock = failure.reasons[1]
         if isinstance(lock, ConditionFailed) and lock.item is not None:
@@ -42,17 +73,37 @@ def create(table: Table, team: str, name: str, now: int) -> ChannelRow:
             if there is not None:
                 return there
         raise
-    return ChannelRow(id=channel, name=name, created=now)
+    return row
 
 
-def creation(team: str, channel: str, name: str, now: int) -> list[Operation]:
-    """What makes a public channel; the name lock stands second."""
-    row = ChannelRow(id=channel, name=name, created=now)
+def creation(team: str, row: ChannelRow) -> list[Operation]:
+    """What makes a channel; the name lock stands second. A private one is not in the index."""
+    index = None if row.private else (channels_index(team), row.name)
     return [
-        Put(to_item(channel_key(channel), row, g1=(channels_index(team), name)), Missing()),
-        Put(to_item(channel_name_key(team, name), ChannelNameRow(channel=channel)), Missing()),
-        Put(to_item(head_key(channel), EMPTY_HEAD), Missing()),
+        Put(to_item(channel_key(row.id), row, g1=index), Missing()),
+        Put(to_item(channel_name_key(team, row.name), ChannelNameRow(channel=row.id)), Missing()),
+        Put(to_item(head_key(row.id), EMPTY_HEAD), Missing()),
     ]
+
+
+def create_direct(table: Table, team: str, row: ChannelRow, joins: Sequence[Operation]) -> tuple[ChannelRow, bool]:
+    """A new direct conversation with all its members, in one transaction; or the one of these people, and True."""
+    lookup = direct_key(team, row.users)
+    try:
+        table.transact(
+            [
+                Put(to_item(channel_key(row.id), row), Missing()),
+                Put(to_item(lookup, DirectRow(channel=row.id)), Missing()),
+                Put(to_item(head_key(row.id), EMPTY_HEAD), Missing()),
+                *joins,
+            ]
+        )
+    except TransactionFailed:
+        there = direct(table, team, row.users)
+        if there is None:
+            raise
+        return there, True
+    return row, False
 
 
 def public_ids(table: Table, team: str) -> list[tuple[str, str]]:
@@ -65,8 +116,3 @@ def public_ids(table: Table, team: str) -> list[tuple[str, str]]:
         if page.next is None:
             return found
         after = page.next
-
-
-def is_member(table: Table, channel: str, user: str) -> bool:
-    """Whether somebody belongs to a channel, strong."""
-    return table.get(membership_key(channel, user)) is not None

@@ -6,6 +6,7 @@ Every prefix is typed, and nothing that a person wrote is ever a key by itself, 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ SOCKET_LIFE = 2 * 3600 + 600  # seconds: API Gateway ends a connection after two
 JOB_LIFE = 86400  # seconds that a job which was done is remembered, so that nobody queues it again
 LOG_LIFE = 30 * 86400  # seconds that an event can be resumed from
 IDEMPOTENCY_LIFE = 86400  # seconds that a client id is remembered
+TICKET_LIFE = 30  # seconds
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -30,16 +32,29 @@ class WorkspaceRow(Row, frozen=True):
     team: str
     general: str  #: channel id of #general
     epoch: str  #: changes only when a log was lost or restored
+    name: str = "Roost"
     schema: int = 1
 
 
 class ChannelRow(Row, frozen=True):
-    """A channel."""
+    """A conversation of any kind. `rev` counts its changes; conditions compare it, so it has no default."""
 
     id: str
     name: str
     created: int
+    rev: int
+    creator: str = ""
     private: bool = False
+    kind: str = "channel"  #: channel, im, mpim
+    archived: bool = False
+    topic: str = ""
+    topic_by: str = ""
+    topic_at: int = 0
+    purpose: str = ""
+    purpose_by: str = ""
+    purpose_at: int = 0
+    users: list[str] = []  #: of a direct conversation, sorted
+    previous_names: list[str] = []
 
 
 class ChannelNameRow(Row, frozen=True):
@@ -48,8 +63,14 @@ class ChannelNameRow(Row, frozen=True):
     channel: str
 
 
+class DirectRow(Row, frozen=True):
+    """Which direct conversation a set of people has."""
+
+    channel: str
+
+
 class HeadRow(Row, frozen=True):
-    """Where a channel's log ends. `seq` counts events, `mc` messages, `ts` is in microseconds.
+    """Where a log ends. `seq` counts events, `mc` messages that unread counts see, `ts` is in microseconds.
 
     No defaults: the append's condition compares attributes, and one that is absent equals nothing.
     """
@@ -63,15 +84,67 @@ EMPTY_HEAD = HeadRow(seq=0, mc=0, ts=0)
 
 
 class MessageRow(Row, frozen=True):
-    """A message; `n` counts the channel's messages without a hole."""
+    """A message, or what is left of one. What a program composed (blocks, attachments, …) is kept as JSON text, since
+    no engine keeps a fraction."""
 
     seq: int
-    n: int
+    n: int  #: counts the channel's messages without a hole; 0 for a reply that shows in its thread alone
     user: str
     name: str
     text: str
+    rev: int  #: counts changes
     guest: bool = False
     client_msg_id: str = ""
+    subtype: str = ""
+    thread: str = ""  #: ts of the thread's root, in a reply
+    parent_user: str = ""
+    broadcast: bool = False  #: a reply that shows in the channel too
+    blocks: str = ""
+    attachments: str = ""
+    metadata: str = ""
+    files: list[str] = []
+    bot: str = ""  #: `B…` of the app that posted it
+    app: str = ""
+    username: str = ""
+    icon: str = ""
+    edited_by: str = ""
+    edited_ts: str = ""
+    deleted: bool = False  #: nothing is shown of it, or, where it has replies, that it was here
+    pinned_by: str = ""
+    pinned_at: int = 0
+    replies: int = 0
+    reply_users: list[str] = []  #: the first few
+    latest_reply: str = ""
+    #: emoji → how many and the first of them
+    reactions: dict[str, ReactionCount] = msgspec.field(default_factory=dict)
+    extra: dict[str, str] = msgspec.field(default_factory=dict)  #: what a subtype brings: topic, inviter, old_name
+
+
+class ReactionCount(Row, frozen=True):
+    """How many people reacted with one emoji, and who was first."""
+
+    n: int
+    users: list[str] = []
+
+
+class ReplyRow(Row, frozen=True):
+    """In which thread a reply stands: what finds it by its ts alone."""
+
+    thread: str
+
+
+class ReactionRow(Row, frozen=True):
+    """That somebody reacted."""
+
+    at: int
+
+
+class EventRow(Row, frozen=True):
+    """An event of a log: what happened, in the words of `roost.chat.events`."""
+
+    type: str
+    ts: str
+    e: dict[str, Any]
 
 
 class IdempotencyRow(Row, frozen=True):
@@ -82,8 +155,22 @@ class IdempotencyRow(Row, frozen=True):
     by: str  #: which attempt wrote it, so that one whose answer was lost knows its own
 
 
+class MembershipRow(Row, frozen=True):
+    """That somebody belongs to a conversation, and how far they have read."""
+
+    user: str
+    since: int  #: seconds
+    last_read: str = ""  #: ts
+    last_mc: int = 0  #: messages of the channel that were read
+    mentions: int = 0  #: unread
+    muted: bool = False
+    level: str = ""  #: all, mentions, nothing; empty: the person's own default
+    closed: bool = False  #: a direct conversation that they closed
+    unread_from: str = ""  #: "mark unread from here": a mark of its own
+
+
 class SocketRow(Row, frozen=True):
-    """A text connection."""
+    """A connection. Of a text one: who sits there, in which channel; of an event stream: whose, by which token."""
 
     user: str
     name: str
@@ -91,10 +178,12 @@ class SocketRow(Row, frozen=True):
     channel_name: str
     since: int  #: milliseconds
     guest: bool = False
+    kind: str = "text"
+    token: str = ""  #: the token's digest
 
 
 class TunedRow(Row, frozen=True):
-    """That a connection hears a channel."""
+    """That a text connection hears a channel."""
 
     user: str
     name: str
@@ -103,13 +192,33 @@ class TunedRow(Row, frozen=True):
     kind: str = "text"
 
 
+class TicketRow(Row, frozen=True):
+    """Lets one connection in, once, within half a minute."""
+
+    user: str
+    kind: str  #: stream, app
+    token: str
+
+
 class UserRow(Row, frozen=True):
-    """A member."""
+    """A member: a person or an app's bot. `profile` holds what a profile may, by Slack's names."""
 
     id: str
     name: str
     created: int
+    rev: int
+    role: str = "member"  #: owner, admin, member, restricted, bot
+    email: str = ""
+    real_name: str = ""
+    tz: str = ""
     deactivated: bool = False
+    bot: str = ""  #: `B…`, of a bot
+    app: str = ""
+    updated: int = 0
+    profile: dict[str, str] = msgspec.field(default_factory=dict)
+    prefs: dict[str, str] = msgspec.field(default_factory=dict)
+    away: bool = False  #: set by hand
+    dnd_until: int = 0  #: seconds
 
 
 class UserNameRow(Row, frozen=True):
@@ -122,8 +231,14 @@ class TokenRow(Row, frozen=True):
     """A token's bearer; the token itself is nowhere, only its SHA-256 in the key."""
 
     user: str
-    kind: str
+    kind: str  #: user, bot, app, session
     created: int
+    id: str = ""
+    scopes: list[str] = []  #: empty: all that its bearer may
+    expires: int = 0  #: seconds; 0: never
+    revoked: bool = False
+    label: str = ""
+    app: str = ""
 
 
 class JobRow(Row, frozen=True):
@@ -158,9 +273,9 @@ def channel_name_key(team: str, name: str) -> Key:
     return Key(f"CN#{team}#{name}", "META")
 
 
-def head_key(channel: str) -> Key:
-    """The end of a channel's log."""
-    return Key(f"C#{channel}", "HEAD")
+def head_key(stream: str) -> Key:
+    """The end of a log: a channel's, or, by the team's id, the workspace's."""
+    return Key(f"T#{stream}" if stream[0] == "T" else f"C#{stream}", "HEAD")
 
 
 def membership_key(channel: str, user: str) -> Key:
@@ -183,9 +298,44 @@ def message_key(channel: str, ts: str) -> Key:
     return Key(f"C#{channel}#{month_of(ts)}", ts)
 
 
-def log_key(channel: str, ts: str, seq: int) -> Key:
-    """An event of a channel's log, in its month."""
-    return Key(f"L#{channel}#{month_of(ts)}", f"{seq:012}")
+def reply_key(channel: str, thread: str, ts: str) -> Key:
+    """A reply, in its thread."""
+    return Key(f"TH#{channel}#{thread}", ts)
+
+
+def reply_place_key(channel: str, ts: str) -> Key:
+    """In which thread a reply stands."""
+    return Key(f"TH#{channel}", ts)
+
+
+def reaction_key(channel: str, ts: str, emoji: str, user: str) -> Key:
+    """That somebody reacted to a message."""
+    return Key(f"R#{channel}#{ts}", f"{emoji}#{user}")
+
+
+def pin_key(channel: str, ts: str) -> Key:
+    """That a message is pinned."""
+    return Key(f"C#{channel}", f"P#{ts}")
+
+
+def direct_key(team: str, users: Sequence[str]) -> Key:
+    """The direct conversation of these people, sorted."""
+    return Key(f"DM#{team}#{','.join(users)}", "META")
+
+
+def presence_key(user: str) -> Key:
+    """The live event streams of a member."""
+    return Key(f"P#{user}", "META")
+
+
+def ticket_key(digest: str) -> Key:
+    """A ticket, by the SHA-256 of it."""
+    return Key(f"TK#{digest}", "META")
+
+
+def log_key(stream: str, ts: str, seq: int) -> Key:
+    """An event of a log, in its month. A log is a channel's, or the workspace's."""
+    return Key(f"L#{stream}#{month_of(ts)}", f"{seq:012}")
 
 
 def idempotency_key(user: str, client_msg_id: str, channel: str) -> Key:
@@ -218,9 +368,19 @@ def job_key(job: str) -> Key:
     return Key(JOBS, job)
 
 
+def user_token_key(user: str, token: str) -> Key:
+    """A member's token, by its id."""
+    return Key(f"U#{user}", f"K#{token}")
+
+
 def channels_index(team: str) -> str:
     """G1: public channels by name."""
     return f"T#{team}#CHANS"
+
+
+def conversations_index(user: str) -> str:
+    """G1: memberships of a person."""
+    return f"U#{user}#CHANS"
 
 
 def users_index(team: str) -> str:

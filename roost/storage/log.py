@@ -1,8 +1,8 @@
 """The append, and reading it back. The only place that assigns `seq` and `ts`.
 
 One transaction decides everything: the client id is remembered, the head moves from the `seq` and `ts` that we saw to
-the next, message and event are written. Whoever loses the race for the head tries again, so a channel's log is dense
-in `seq` and rising in `ts` whatever the clocks say.
+the next, the events are written, and whatever items they change. Whoever loses the race for the head tries again, so a
+log is dense in `seq` and rising in `ts` whatever the clocks say.
 
 Where this process alone writes the table, the head need not be read before each append. A *chain* is the head as it
 will be once everything now in flight is committed: an append takes the next place on it before it is submitted, so
@@ -17,30 +17,29 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from roost.storage.items import (
     EMPTY_HEAD,
     IDEMPOTENCY_LIFE,
     LOG_LIFE,
+    EventRow,
     HeadRow,
     IdempotencyRow,
-    MessageRow,
     format_ts,
     from_item,
     head_key,
     log_key,
-    message_key,
+    month_of,
     months_down,
     to_item,
 )
 from roost.storage.table import (
-    MAX_PAGE_ITEMS,
     ConditionFailed,
     Conflict,
     Equals,
-    Item,
     Key,
     Missing,
     Operation,
@@ -55,25 +54,39 @@ from roost.storage.table import (
 
 _TRIES = 8
 _PAUSE = 0.01  # seconds at most before the second try; doubled for each further one, up to half a second
-_REREADS = 5  # of a page with a hole in it
+_REREADS = 5  # of a range with a hole in it
 _REREAD_PAUSE = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message that has no place in the log yet."""
+class Place(NamedTuple):
+    """Where a change will stand if nobody is quicker."""
 
-    user: str
-    name: str
-    guest: bool
-    text: str
-    client_msg_id: str = ""
-    once: Key | None = None  #: remembered for a day: what is appended under the same key again is not appended
+    ts: str
+    seq: int  #: of its first event
+    n: int  #: the messages of the log, this change's own included
+    now: int  #: seconds since the epoch
+
+
+class Written(NamedTuple):
+    """What a change writes: its events, in order, and the items that they change."""
+
+    events: Sequence[EventRow]
+    operations: Sequence[Operation]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to happen in a log, without a place in it yet."""
+
+    write: Callable[[Place], Written]
+    events: int = 1  #: how many it makes
+    messages: int = 0  #: by how many the log's count of messages rises
+    once: Key | None = None  #: remembered for a day: a change under the same key again does not happen
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where a message stands. `duplicate`: it already stood there, from an earlier try of the same client."""
+    """Where a change stands. `duplicate`: it already stood there, from an earlier try of the same client."""
 
     ts: str
     seq: int
@@ -104,34 +117,40 @@ class Log:
         self._nonce = secrets.token_hex(4)
         self._attempts = itertools.count()
 
-    def append(self, channel: str, draft: Draft) -> Appended:
-        """Append a message: durable when this returns. Raises `Busy`, or `StoreUnavailable` when nobody knows."""
+    def append(self, stream: str, change: Change | Callable[[], Change]) -> Appended:
+        """Append a change: durable when this returns. `stream` is a channel, or the team for the workspace's own log.
+
+        A change that depends on what is stored is given as a function, which is called again for each try, since what
+        it read may have changed; it may raise, and then nothing was appended. Raises `Busy`, or `StoreUnavailable`
+        when nobody knows.
+        """
         for attempt in range(_TRIES):
-            chain = self._chain(channel)
+            wanted = change if isinstance(change, Change) else change()
+            chain = self._chain(stream)
             by = f"{self._nonce}{next(self._attempts):x}"
-            place, operations = self._reserve(channel, chain, draft, by)
+            place, operations = self._reserve(stream, chain, wanted, by)
             try:
                 self._table.transact(operations)
                 return place
             except TransactionFailed as failure:
-                before = self._failed(channel, chain, failure, draft)
+                before = self._failed(stream, chain, failure, wanted)
                 if before is not None:
                     return before
             except (Throttled, Conflict):
-                self._forget(channel, chain)
+                self._forget(stream, chain)
             except StoreUnavailable:
-                self._forget(channel, chain)
-                committed = self._remembered(draft)
+                self._forget(stream, chain)
+                committed = self._remembered(wanted)
                 if committed is not None:
                     return Appended(committed.ts, committed.seq, duplicate=committed.by != by)
-                if draft.once is None:
+                if wanted.once is None:
                     raise  # it may have happened, and nothing would tell us
             except BaseException:
-                self._forget(channel, chain)
+                self._forget(stream, chain)
                 raise
             if not self._table.exclusive or attempt:
                 self._sleep(random.uniform(0, min(0.5, _PAUSE * 2**attempt)))  # noqa: S311  jitter, no secret
-        raise Busy("the channel's log is too busy")
+        raise Busy("the log is too busy")
 
     def _chain(self, channel: str) -> _Chain:
         """The chain to go on with. In a shared table it is the head as it is now, for one append."""
@@ -151,48 +170,38 @@ class Log:
             self._chains[channel] = chain
         return chain
 
-    def _reserve(self, channel: str, chain: _Chain, draft: Draft, by: str) -> tuple[Appended, list[Operation]]:
-        """Take the next place on the chain, and say what writes it."""
+    def _reserve(self, stream: str, chain: _Chain, change: Change, by: str) -> tuple[Appended, list[Operation]]:
+        """Take the next place on the chain, and say what writes it: the head first, what is remembered last."""
         old_seq, old_ts = chain.seq, chain.ts
         now = self._now_us()
         microseconds = max(now, old_ts + 1)
-        chain.seq, chain.mc, chain.ts = old_seq + 1, chain.mc + 1, microseconds
+        chain.seq, chain.mc, chain.ts = old_seq + change.events, chain.mc + change.messages, microseconds
         ts, seconds = format_ts(microseconds), now // 1_000_000
-        row = MessageRow(
-            seq=chain.seq,
-            n=chain.mc,
-            user=draft.user,
-            name=draft.name,
-            text=draft.text,
-            guest=draft.guest,
-            client_msg_id=draft.client_msg_id,
-        )
-        message = to_item(message_key(channel, ts), row)
-        event = {**message, "type": "message", "ts": ts, "x": seconds + LOG_LIFE}
-        event["PK"], event["SK"] = log_key(channel, ts, chain.seq)
+        events, changed = change.write(Place(ts, old_seq + 1, chain.mc, seconds))
+        assert len(events) == change.events
         operations: list[Operation] = [
             Update(
-                head_key(channel),
+                head_key(stream),
                 set={"seq": chain.seq, "mc": chain.mc, "ts": microseconds},
                 condition=Equals({"seq": old_seq, "ts": old_ts}),
-            ),
-            Put(message),
-            Put(event),
+            )
         ]
-        if draft.once is not None:
-            once = IdempotencyRow(ts=ts, seq=chain.seq, by=by)
-            remembered = to_item(draft.once, once, x=seconds + IDEMPOTENCY_LIFE)
-            operations.append(Put(remembered, Missing()))
-        return Appended(ts, chain.seq), operations
+        for number, event in enumerate(events, old_seq + 1):
+            operations.append(Put(to_item(log_key(stream, ts, number), event, x=seconds + LOG_LIFE)))
+        operations += changed
+        if change.once is not None:
+            once = IdempotencyRow(ts=ts, seq=old_seq + 1, by=by)
+            operations.append(Put(to_item(change.once, once, x=seconds + IDEMPOTENCY_LIFE), Missing()))
+        return Appended(ts, old_seq + 1), operations
 
-    def _failed(self, channel: str, chain: _Chain, failure: TransactionFailed, draft: Draft) -> Appended | None:
-        """What a cancelled append means: it was there already (that), or the head had moved (None: try again)."""
+    def _failed(self, channel: str, chain: _Chain, failure: TransactionFailed, change: Change) -> Appended | None:
+        """What a cancelled append means: it was there already (that), or something had moved (None: try again)."""
         ours = self._forget(channel, chain)
         head = failure.reasons[0]
         if ours and isinstance(head, ConditionFailed) and head.item is not None:
             self._start(channel, from_item(head.item, HeadRow))
-        if draft.once is not None and isinstance(failure.reasons[3], ConditionFailed):
-            row = self._remembered(draft)
+        if change.once is not None and isinstance(failure.reasons[-1], ConditionFailed):
+            row = self._remembered(change)
             if row is not None:
                 return Appended(row.ts, row.seq, duplicate=True)
         return None
@@ -204,59 +213,48 @@ class Log:
             return True
         return False
 
-    def _remembered(self, draft: Draft) -> IdempotencyRow | None:
-        item = None if draft.once is None else self._table.get(draft.once)
+    def _remembered(self, change: Change) -> IdempotencyRow | None:
+        item = None if change.once is None else self._table.get(change.once)
         return None if item is None else from_item(item, IdempotencyRow)
 
     # -- reading back -----------------------------------------------------------------------------------------------
 
-    def newest(self, channel: str, created: int, limit: int) -> list[tuple[str, MessageRow]]:
-        """The newest messages of a channel as (ts, row), oldest first, strong. `created` is the channel's, in seconds.
+    def head(self, stream: str) -> HeadRow:
+        """Where a log ends, strong."""
+        item = self._table.get(head_key(stream))
+        return EMPTY_HEAD if item is None else from_item(item, HeadRow)
 
-        Never past a hole: where a transaction becomes visible item by item, what is not whole is read again, and left
-        out if it stays so.
+    def since(self, stream: str, seq: int, limit: int) -> list[tuple[int, EventRow]] | None:
+        """The events after `seq` as (seq, event), in order, strong; None if they are not all there any more, are more
+        than `limit`, or if `seq` is not of this log's past.
+
+        Never past a hole: where a transaction becomes visible item by item, the log is read again, and what lies behind
+        a hole that stays is left for the next call.
         """
-        for _ in range(_REREADS):
-            rows = self._read_newest(channel, created, limit)
-            hole = _hole(rows)
-            if hole is None:
-                return rows
-            self._sleep(_REREAD_PAUSE)
-        return rows[hole:]
-
-    def _read_newest(self, channel: str, created: int, limit: int) -> list[tuple[str, MessageRow]]:
-        item = self._table.get(head_key(channel))
-        head = EMPTY_HEAD if item is None else from_item(item, HeadRow)
-        if not head.seq:
+        head = self.head(stream)
+        if not 0 <= seq <= head.seq or head.seq - seq > limit:
+            return None
+        if seq == head.seq:
             return []
-        newest, oldest = format_ts(head.ts), format_ts(min(head.ts, created * 1_000_000))
-        found: list[Item] = []
-        for month in months_down(_month(newest), _month(oldest)):
-            found += self._month_down(f"C#{channel}#{month}", limit - len(found))
-            if len(found) >= limit:
-                break
-        return [(str(item["SK"]), from_item(item, MessageRow)) for item in reversed(found)]
+        for _ in range(_REREADS):
+            found = self._read_since(stream, seq, head)
+            if not found or found[0][0] != seq + 1:
+                return None  # expired
+            if found[-1][0] == seq + len(found) >= head.seq:
+                return found
+            self._sleep(_REREAD_PAUSE)
+        return [(number, event) for place, (number, event) in enumerate(found, seq + 1) if number == place]
 
-    def _month_down(self, pk: str, limit: int) -> list[Item]:
-        found: list[Item] = []
-        after: str | None = None
-        while len(found) < limit:
-            some = min(limit - len(found), MAX_PAGE_ITEMS)
-            page = self._table.query(pk, reverse=True, limit=some, after=after)
-            found += page.items
-            if page.next is None:
-                break
-            after = page.next
+    def _read_since(self, stream: str, seq: int, head: HeadRow) -> list[tuple[int, EventRow]]:
+        newest = format_ts(head.ts)
+        oldest = format_ts(max(0, head.ts - LOG_LIFE * 1_000_000))
+        found: list[tuple[int, EventRow]] = []
+        for month in reversed(months_down(month_of(newest), month_of(oldest))):
+            after: str | None = None
+            while True:
+                page = self._table.query(f"L#{stream}#{month}", low=f"{seq + 1:012}", after=after)
+                found += [(int(str(item["SK"])), from_item(item, EventRow)) for item in page.items]
+                if page.next is None:
+                    break
+                after = page.next
         return found
-
-
-def _month(ts: str) -> str:
-    return message_key("", ts).pk[-6:]
-
-
-def _hole(rows: list[tuple[str, MessageRow]]) -> int | None:
-    """Where the newest unbroken run begins, or None if there is no hole."""
-    for index in range(len(rows) - 1, 0, -1):
-        if rows[index][1].n != rows[index - 1][1].n + 1:
-            return index
-    return None

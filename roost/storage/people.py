@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 
-from roost.storage.ids import new_id
 from roost.storage.items import (
     TokenRow,
     UserNameRow,
@@ -14,9 +13,10 @@ from roost.storage.items import (
     token_key,
     user_key,
     user_name_key,
+    user_token_key,
     users_index,
 )
-from roost.storage.table import Missing, Put, Table, TransactionFailed
+from roost.storage.table import Equals, Missing, Put, Table, TransactionFailed, Update
 
 
 def by_id(table: Table, user: str) -> UserRow | None:
@@ -25,15 +25,19 @@ def by_id(table: Table, user: str) -> UserRow | None:
     return None if item is None else from_item(item, UserRow)
 
 
+def by_ids(table: Table, users: Sequence[str]) -> list[UserRow | None]:
+    """Members in the order of their ids, strong."""
+    return [None if item is None else from_item(item, UserRow) for item in table.get_many(list(map(user_key, users)))]
+
+
 def by_folded_name(table: Table, team: str, folded: str) -> UserRow | None:
     """The member whose folded name this is, strong."""
     lock = table.get(user_name_key(team, folded))
     return None if lock is None else by_id(table, from_item(lock, UserNameRow).user)
 
 
-def create(table: Table, team: str, name: str, folded: str, now: int) -> UserRow | None:
-    """A new member with their name lock, in one transaction; None if the name is taken. `now` is in seconds."""
-    row = UserRow(id=new_id("U"), name=name, created=now)
+def create(table: Table, team: str, row: UserRow, folded: str) -> bool:
+    """A new member with their name lock, in one transaction; False if the name is taken."""
     try:
         table.transact(
             [
@@ -42,8 +46,13 @@ def create(table: Table, team: str, name: str, folded: str, now: int) -> UserRow
             ]
         )
     except TransactionFailed:
-        return None
-    return row
+        return False
+    return True
+
+
+def replacing(team: str, before: UserRow, after: UserRow, folded: str) -> Put:
+    """What puts a member's row in the place of what it was; fails if that has changed meanwhile."""
+    return Put(to_item(user_key(after.id), after, g1=(users_index(team), folded)), Equals({"rev": before.rev}))
 
 
 def everybody(table: Table, team: str) -> list[UserRow]:
@@ -52,24 +61,40 @@ def everybody(table: Table, team: str) -> list[UserRow]:
     after: str | None = None
     while True:
         page = table.query_index(users_index(team), after=after)
-        items = table.get_many([user_key(entry.pk.removeprefix("U#")) for entry in page.entries])
-        found += [from_item(item, UserRow) for item in items if item is not None]
+        rows = by_ids(table, [entry.pk.removeprefix("U#") for entry in page.entries])
+        found += [row for row in rows if row is not None]
         if page.next is None:
             return found
         after = page.next
 
 
-def remember_token(table: Table, token: str, user: str, kind: str, now: int) -> None:
-    """Let a token stand for somebody. Only its hash is kept."""
-    table.put(to_item(token_key(_digest(token)), TokenRow(user=user, kind=kind, created=now)), Missing())
+def remember_token(table: Table, digest: str, row: TokenRow) -> None:
+    """Let a token stand for somebody, and list it among theirs. Only its hash is kept."""
+    listed = to_item(user_token_key(row.user, row.id), row)
+    listed["digest"] = digest
+    table.transact([Put(to_item(token_key(digest), row), Missing()), Put(listed, Missing())])
 
 
-def bearer(table: Table, token: str) -> TokenRow | None:
-    """Whom a token stands for, strong."""
-    item = table.get(token_key(_digest(token)))
+def token(table: Table, digest: str) -> TokenRow | None:
+    """What is known of a token, strong."""
+    item = table.get(token_key(digest))
     return None if item is None else from_item(item, TokenRow)
 
 
-def _digest(token: str) -> str:
-    """SHA-256 is enough for 256 random bits: nothing can be guessed, so nothing need be slow."""
-    return hashlib.sha256(token.encode()).hexdigest()
+def tokens_of(table: Table, user: str) -> list[tuple[str, TokenRow]]:
+    """A member's tokens as (digest, row), by id, strong."""
+    pk, prefix = user_token_key(user, "")
+    found: list[tuple[str, TokenRow]] = []
+    after: str | None = None
+    while True:
+        page = table.query(pk, prefix=prefix, after=after)
+        found += [(str(item["digest"]), from_item(item, TokenRow)) for item in page.items]
+        if page.next is None:
+            return found
+        after = page.next
+
+
+def revoke(table: Table, digest: str, row: TokenRow) -> None:
+    """Let a token stand for nobody any more; that it once did is remembered."""
+    keys = (token_key(digest), user_token_key(row.user, row.id))
+    table.transact([Update(key, set={"revoked": True}) for key in keys])

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import contextlib
 
+import msgspec
+
 from roost.storage.items import SOCKET_LIFE, SocketRow, TunedRow, from_item, socket_key, to_item, tuned_key
-from roost.storage.table import ConditionFailed, Delete, Equals, Item, Operation, Put, Table, Update
+from roost.storage.streams import close_stream
+from roost.storage.table import ConditionFailed, Delete, Equals, Item, Operation, Put, Table, TransactionFailed, Update
 
 _TOGETHER = 50  # connections whose two rows fit one transaction
 
@@ -36,11 +39,10 @@ def get(table: Table, connection: str) -> SocketRow | None:
     return None if item is None else from_item(item, SocketRow)
 
 
-def move(table: Table, connection: str, old: SocketRow, channel: str, channel_name: str) -> None:
-    """Tune to another channel: all in one transaction, which fails if the connection has left or moved meanwhile."""
-    new = SocketRow(
-        user=old.user, name=old.name, guest=old.guest, since=old.since, channel=channel, channel_name=channel_name
-    )
+def move(table: Table, connection: str, old: SocketRow, channel: str, channel_name: str, *also: Operation) -> None:
+    """Tune to another channel: all in one transaction, which fails if the connection has left or moved meanwhile, or if
+    `also` fails."""
+    new = msgspec.structs.replace(old, channel=channel, channel_name=channel_name)
     table.transact(
         [
             Update(
@@ -50,14 +52,23 @@ def move(table: Table, connection: str, old: SocketRow, channel: str, channel_na
             ),
             Delete(tuned_key(old.channel, connection)),
             Put(_tuned(connection, new)),
+            *also,
         ]
     )
 
 
-def rename(table: Table, connection: str, old: SocketRow, user: str, name: str, *, guest: bool) -> None:
+def rename(
+    table: Table, connection: str, old: SocketRow, user: str, name: str, *, guest: bool, token: str = ""
+) -> None:
     """Sit there as somebody else, in one transaction with the same conditions as `move`."""
     new = SocketRow(
-        user=user, name=name, guest=guest, since=old.since, channel=old.channel, channel_name=old.channel_name
+        user=user,
+        name=name,
+        guest=guest,
+        since=old.since,
+        channel=old.channel,
+        channel_name=old.channel_name,
+        token=token,
     )
     table.transact(
         [
@@ -77,10 +88,29 @@ def leave(table: Table, connection: str, row: SocketRow) -> None:
 
 
 def forget(table: Table, channel: str, connection: str) -> None:
-    """A connection of this channel was found gone. One that has moved on is left to its new channel to find."""
+    """A connection that this channel pushed to was found gone: a text connection, or somebody's event stream.
+
+    A text connection that has moved on is left to its new channel to find.
+    """
+    row = get(table, connection)
+    if row is not None and row.kind != "text":
+        close_stream(table, connection, row.user)
+        return
     table.delete(tuned_key(channel, connection))
     with contextlib.suppress(ConditionFailed):
         table.delete(socket_key(connection), Equals({"channel": channel}))
+
+
+def untune(table: Table, channel: str, user: str, instead: str, instead_name: str) -> None:
+    """Somebody no longer belongs to a private channel: their text connections hear another instead.
+
+    A connection that moves in at the same time fails, since its move depends on the membership.
+    """
+    for connection, tuned in in_channel(table, channel):
+        row = get(table, connection) if tuned.user == user else None
+        if row is not None and row.channel == channel:
+            with contextlib.suppress(TransactionFailed):  # it has moved on by itself
+                move(table, connection, row, instead, instead_name)
 
 
 def clear(table: Table, channel: str) -> None:

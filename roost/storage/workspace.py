@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from roost.storage import channels
 from roost.storage.ids import new_id
-from roost.storage.items import WORKSPACE, WorkspaceRow, from_item, to_item
+from roost.storage.items import EMPTY_HEAD, WORKSPACE, WorkspaceRow, from_item, head_key, to_item
 from roost.storage.table import Missing, Put, StoreUnavailable, Table, TransactionFailed
 
 GENERAL = "general"
 
 
 def open_workspace(table: Table, now: int) -> WorkspaceRow:
-    """The workspace, made with its `#general` in one transaction if there is none. `now` is in seconds."""
+    """The workspace, made with its `#general` and its own log in one transaction if there is none. `now`: seconds."""
     item = table.get(WORKSPACE)
     if item is not None:
         return from_item(item, WorkspaceRow)
-    row = WorkspaceRow(team=new_id("T"), general=new_id("C"), epoch=new_id("E"))
-    made = channels.creation(row.team, row.general, GENERAL, now)
+    general = channels.new(GENERAL, "", now)
+    row = WorkspaceRow(team=new_id("T"), general=general.id, epoch=new_id("E"))
+    log = Put(to_item(head_key(row.team), EMPTY_HEAD), Missing())
     try:
-        table.transact([Put(to_item(WORKSPACE, row), Missing()), *made])
+        table.transact([Put(to_item(WORKSPACE, row), Missing()), log, *channels.creation(row.team, general)])
     except TransactionFailed:  # somebody else was first
         item = table.get(WORKSPACE)
         if item is None:

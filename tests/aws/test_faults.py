@@ -21,7 +21,7 @@ from roost.aws.sign import Credentials, Signer, Sockets
 from roost.chat.errors import RateLimited
 from roost.settings import Settings
 from roost.storage.items import line_key
-from roost.storage.log import Appended, Busy, Draft, Log
+from roost.storage.log import Appended, Busy, Log
 from roost.storage.table import (
     Below,
     ConditionFailed,
@@ -42,6 +42,7 @@ from roost.storage.table import (
 )
 from roost.testing import MemoryPush, MemoryTable, socket_event
 from tests.aws.servers import FaultyServer, Reply, Request, listening
+from tests.lines import line, said
 from tests.tools import ministack
 
 REGION = "eu-west-1"
@@ -289,14 +290,14 @@ def test_a_log_is_dense_and_has_each_acknowledged_line_once(tables: Tables, prox
     def write(writer: int) -> None:
         log = Log(tables.faulty, clock.now_us, clock.sleep)
         for number in range(6):
-            line = f"{writer}-{number}"
-            draft = Draft("U1", "bz", True, line, once=line_key(line))
+            text = f"{writer}-{number}"
+            draft = line("C1", text, once=line_key(text))
             for _ in range(30):  # a person, or a gateway, who tries again
                 try:
                     place = log.append("C1", draft)
                 except (Busy, TableError):
                     continue
-                acknowledged.setdefault(line, set()).add(Appended(place.ts, place.seq))
+                acknowledged.setdefault(text, set()).add(Appended(place.ts, place.seq))
                 if number % 2 == 0:
                     break  # the others are sent again though they were acknowledged
 
@@ -306,7 +307,7 @@ def test_a_log_is_dense_and_has_each_acknowledged_line_once(tables: Tables, prox
         thread.start()
     for thread in threads:
         thread.join()
-    rows = Log(tables.sound, clock.now_us, clock.sleep).newest("C1", 0, 1000)
+    rows = said(tables.sound, "C1")
     assert [row.seq for _, row in rows] == list(range(1, len(rows) + 1))
     assert {row.text: {Appended(ts, row.seq)} for ts, row in rows} == acknowledged
     assert len(acknowledged) == 24
@@ -340,9 +341,7 @@ class Chat:
         return time.monotonic() - began, self.push.to(name)[heard:]
 
     def stored(self) -> list[str]:
-        clock = LambdaClock()
-        rows = Log(self.tables.sound, clock.now_us, clock.sleep).newest(self.app.workspace.general, 0, 1000)
-        return [row.text for _, row in rows]
+        return [row.text for _, row in said(self.tables.sound, self.app.chat.core.workspace.general)]
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_what_reads_many_items_costs_a_unit_per_four_kilobytes(meter: Meter) -> 
         meter.act("CONNECT", each)
     for number in range(40):
         meter.says(people[number], f"line {number} " + "x" * 400)
-    general = f"C#{meter.app.workspace.general}"
+    general = f"C#{meter.app.chat.core.workspace.general}"
     _, who = meter.says(people[0], "/who")
     assert who == 1 + strong(meter, general, "N#")
     _, history = meter.says(people[0], "/history 40")

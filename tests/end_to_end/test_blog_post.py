@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from roost.local.sqlite import SqliteTable
-from roost.storage.log import Log
 from roost.storage.workspace import open_workspace
+from tests.lines import said
 from tests.tools import (
     ROOT,
     Server,
@@ -137,9 +137,8 @@ def test_twenty_kills_lose_nothing_that_anybody_saw(tmp_path: Path) -> None:
         talk_until_killed(start_serve(tmp_path), round_number, seen)
         assert len(seen) > before
     table = SqliteTable(tmp_path / "roost.db")
-    log = Log(table, time.time_ns, time.sleep)
     workspace = open_workspace(table, 0)
-    stored = [row.text for _, row in log.newest(workspace.general, 0, len(seen) * 100)]
+    stored = [row.text for _, row in said(table, workspace.general)]
     table.close()
     assert seen <= set(stored)
     assert len(stored) == len(set(stored))

@@ -17,10 +17,10 @@ from websockets.sync.client import connect
 
 from roost.aws.sign import Credentials
 from roost.local.dynamodb import Address, make_ready, open_table
-from roost.storage.log import Log
 from roost.storage.table import TableError
 from roost.storage.workspace import open_workspace
 from tests.end_to_end.test_blog_post import exchange
+from tests.lines import said
 from tests.tools import ROOST, Server, dynamodb_local, ministack, roost_serve, start_serve
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -77,8 +77,7 @@ def test_kills_in_mid_chat_lose_nothing_that_anybody_saw(table: str, tmp_path: P
     for round_number in range(3):
         talk_until_killed(start_serve(tmp_path, "--table", table), round_number, seen)
     store = open_table(table, KEYS)
-    log = Log(store, lambda: time.time_ns() // 1000, time.sleep)
-    stored = [row.text for _, row in log.newest(open_workspace(store, 0).general, 0, 1000)]
+    stored = [row.text for _, row in said(store, open_workspace(store, 0).general)]
     store.close()
     assert len(seen) >= 30
     assert set(seen) <= set(stored)

@@ -14,29 +14,28 @@ import uvloop
 from roost.local import waiting
 from roost.local.sqlite import SqliteTable
 from roost.local.waiting import Hub
-from roost.storage import channels
-from roost.storage.items import idempotency_key, log_key, message_key
-from roost.storage.log import Appended, Busy, Draft, Log
+from roost.storage import messages
+from roost.storage.items import log_key, message_key
+from roost.storage.log import Appended, Busy, Change, Log
 from roost.storage.table import Conflict, Key, StoreUnavailable, Table, Throttled
 from roost.testing import FakeClock, MemoryTable
+from tests.lines import channel_creation, line, said
 
 C = "C1"
 
 
-def draft(text: str = "x", client_msg_id: str = "", user: str = "U1", channel: str = C) -> Draft:
-    once = idempotency_key(user, client_msg_id, channel) if client_msg_id else None
-    return Draft(user, "name", True, text, client_msg_id, once)
+def draft(text: str = "x", client_msg_id: str = "", user: str = "U1", channel: str = C) -> Change:
+    return line(channel, text, client_msg_id, user=user)
 
 
 def prepared(table: Table) -> Table:
-    table.transact(channels.creation("T", C, "general", 0))
+    table.transact(channel_creation(C, "general"))
     return table
 
 
 def stored(table: Table) -> list[tuple[int, str, str]]:
     """Every message as (seq, ts, text), by ts."""
-    log = Log(table, lambda: 0, lambda _: None)
-    return [(row.seq, ts, row.text) for ts, row in log.newest(C, 0, 100_000)]
+    return [(row.seq, ts, row.text) for ts, row in said(table, C)]
 
 
 def check_dense(table: Table, count: int) -> None:
@@ -68,7 +67,7 @@ def test_ts_rises_whatever_the_clock_does(exclusive: bool, appends: int) -> None
 def test_the_same_client_id_gives_the_first_place_whatever_the_text() -> None:
     """G2"""
     table = prepared(MemoryTable())
-    table.transact(channels.creation("T", "C2", "other", 0))
+    table.transact(channel_creation("C2", "other"))
     log = Log(table, FakeClock().now_us, lambda _: None)
     first = log.append(C, draft("one", "id"))
     again = log.append(C, draft("two", "id"))
@@ -78,7 +77,7 @@ def test_the_same_client_id_gives_the_first_place_whatever_the_text() -> None:
     assert [text for _, _, text in stored(table)] == ["one", "four"]
 
 
-def in_tasks(table: Table, drafts: list[Draft]) -> list[Appended]:
+def in_tasks(table: Table, drafts: list[Change]) -> list[Appended]:
     """Append all at once, as Tasks of one loop; the places in the order in which they were given."""
     log = Log(table, lambda: 1_800_000_000_000_000, waiting.sleep)
     places: list[Appended] = []
@@ -86,7 +85,7 @@ def in_tasks(table: Table, drafts: list[Draft]) -> list[Appended]:
     async def main() -> None:
         hub, done = Hub(asyncio.get_running_loop()), asyncio.Event()
 
-        def one(each: Draft) -> None:
+        def one(each: Change) -> None:
             places.append(log.append(C, each))
             if len(places) == len(drafts):
                 done.set()
@@ -206,6 +205,6 @@ def test_history_stops_at_a_hole_until_it_is_filled() -> None:
     hidden = table.get(message_key(C, places[2].ts))
     assert hidden is not None
     table.delete(Key(str(hidden["PK"]), str(hidden["SK"])))
-    assert [row.text for _, row in log.newest(C, 0, 10)] == ["3", "4"]
-    filling = Log(table, FakeClock().now_us, lambda _: table.put(hidden))
-    assert [row.text for _, row in filling.newest(C, 0, 10)] == ["0", "1", "2", "3", "4"]
+    assert [row.text for _, row in said(table, C, 10)] == ["3", "4"]
+    found = messages.newest(table, C, 0, messages.Range(), 10, lambda _: table.put(hidden))
+    assert [row.text for _, row in found] == ["4", "3", "2", "1", "0"]

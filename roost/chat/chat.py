@@ -1,0 +1,27 @@
+"""The chat: every subject of the core, put together over one set of ports."""
+
+from __future__ import annotations
+
+from roost.chat.channels import Channels
+from roost.chat.core import Core
+from roost.chat.delivery import Delivery, Renderers
+from roost.chat.messages import Messages
+from roost.chat.people import People
+from roost.chat.ports import Clock, Push
+from roost.chat.reactions import Reactions
+from roost.chat.reads import Reads
+from roost.chat.streams import Streams
+from roost.storage.table import Table
+
+
+class Chat:
+    """What the surfaces call. `renderers` say how each kind of connection is told of an event."""
+
+    def __init__(self, table: Table, push: Push, clock: Clock, renderers: Renderers) -> None:
+        self.core = Core(table, push, clock, lambda receivers: Delivery(table, receivers, push, renderers))
+        self.channels = Channels(self.core)
+        self.people = People(self.core, self.channels)
+        self.messages = Messages(self.core, self.channels)
+        self.reactions = Reactions(self.core, self.channels, self.messages)
+        self.reads = Reads(self.core, self.channels)
+        self.streams = Streams(self.core, self.channels, self.people)

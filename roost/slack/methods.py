@@ -1,0 +1,85 @@
+"""The table of methods: name → function, arguments, scopes, rate tier; and how a call is answered.
+
+Every answer is Slack-shaped with status 200, but 429 for a rate: client libraries take any other status for a breakdown
+and repeat the call for half an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from roost.slack import auth, chat, conversations, reactions, users
+from roost.slack.arguments import Arguments
+from roost.slack.auth import Nothing
+
+#: Calls a minute by tier, bursts included. Slack promises at least 1, 20, 50 and 100; S is a method's own.
+TIERS = {1: 20, 2: 40, 3: 100, 4: 200, "S": 600}
+
+PEOPLE = frozenset({"user", "session"})
+EVERYBODY = PEOPLE | {"bot"}
+
+_READ = ("channels:read", "groups:read", "im:read", "mpim:read")
+_HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
+_WRITE = ("channels:manage", "channels:write", "groups:write", "im:write", "mpim:write")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the table."""
+
+    name: str
+    function: Callable[[Any, Any], dict[str, Any]]
+    arguments: type[Arguments]
+    scopes: tuple[str, ...] = ()  #: any of them; none: no scope is needed
+    tier: int | str = 3
+    tokens: frozenset[str] = EVERYBODY  #: kinds of token that may call; none: no token is needed
+    missing: Mapping[str, str] = field(default_factory=dict)  #: the method's own code for an argument that is missing
+
+
+_NAMELESS = {"name": "invalid_name_required"}
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("api.test", auth.test_api, auth.Test, tier=4, tokens=frozenset()),
+        Method("auth.test", auth.test, Nothing, tier="S", tokens=EVERYBODY | {"app"}),
+        Method("auth.revoke", auth.revoke, auth.Revoke),
+        Method("team.info", auth.team_info, Nothing, ("team:read",)),
+        Method("rtm.connect", auth.rtm_connect, Nothing, tier=1),
+        Method("chat.postMessage", chat.post_message, chat.PostMessage, ("chat:write",), "S"),
+        Method("chat.postEphemeral", chat.post_ephemeral, chat.PostEphemeral, ("chat:write",), 4),
+        Method("chat.update", chat.update, chat.Update, ("chat:write",)),
+        Method("chat.delete", chat.delete, chat.Delete, ("chat:write",)),
+        Method("chat.meMessage", chat.me_message, chat.MeMessage, ("chat:write",), missing={"text": "no_text"}),
+        Method("chat.getPermalink", chat.get_permalink, chat.GetPermalink, tier="S"),
+        Method("conversations.list", conversations.list_, conversations.List, _READ, 2),
+        Method("conversations.info", conversations.info, conversations.Info, _READ),
+        Method("conversations.create", conversations.create, conversations.Create, _WRITE, 2, missing=_NAMELESS),
+        Method("conversations.join", conversations.join, conversations.One, ("channels:join", "channels:write")),
+        Method("conversations.leave", conversations.leave, conversations.One, _WRITE),
+        Method("conversations.invite", conversations.invite, conversations.Invite, _WRITE),
+        Method("conversations.kick", conversations.kick, conversations.Kick, _WRITE),
+        Method("conversations.members", conversations.members_, conversations.Members, _READ, 4),
+        Method("conversations.history", conversations.history, conversations.History, _HISTORY),
+        Method("conversations.replies", conversations.replies, conversations.Replies, _HISTORY),
+        Method("conversations.mark", conversations.mark, conversations.Mark, _WRITE),
+        Method("conversations.open", conversations.open_, conversations.Open, _WRITE),
+        Method("conversations.close", conversations.close, conversations.One, _WRITE, 2),
+        Method("conversations.rename", conversations.rename, conversations.Rename, _WRITE, 2, missing=_NAMELESS),
+        Method("conversations.setTopic", conversations.set_topic, conversations.SetTopic, _WRITE, 2),
+        Method("conversations.setPurpose", conversations.set_purpose, conversations.SetPurpose, _WRITE, 2),
+        Method("conversations.archive", conversations.archive, conversations.One, _WRITE, 2),
+        Method("conversations.unarchive", conversations.unarchive, conversations.One, _WRITE, 2),
+        Method("users.conversations", conversations.of_user, conversations.List, _READ),
+        Method("users.list", users.list_, users.List, ("users:read",), 2),
+        Method("users.info", users.info, users.Info, ("users:read",), 4, missing={"user": "user_not_found"}),
+        Method("reactions.add", reactions.add, reactions.React, ("reactions:write",)),
+        Method("reactions.remove", reactions.remove, reactions.React, ("reactions:write",), 2),
+        Method("reactions.get", reactions.get, reactions.Get, ("reactions:read",)),
+        Method("pins.add", reactions.pin, reactions.Pin, ("pins:write",), 2),
+        Method("pins.remove", reactions.unpin, reactions.Pin, ("pins:write",), 2),
+        Method("pins.list", reactions.pins, reactions.Pins, ("pins:read",), 2),
+    )
+}

@@ -1,0 +1,277 @@
+"""Our rows as Slack's JSON, in one place. What is not there is left out, never null: Bolt fails on null."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from roost.chat.events import (
+    AnyEvent,
+    ChannelChanged,
+    ChannelCreated,
+    MemberJoined,
+    MemberLeft,
+    MessageChanged,
+    MessageDeleted,
+    MessagePosted,
+    PinAdded,
+    PinRemoved,
+    ReactionAdded,
+    ReactionRemoved,
+    Recorded,
+    UserChanged,
+    UserJoined,
+)
+from roost.chat.model import Channel
+from roost.storage.items import ChannelRow, MembershipRow, MessageRow, UserRow
+
+Json = dict[str, Any]
+
+_COLOURS = ("9f69e7", "4bbe2e", "e7392d", "3c989f", "674b1b", "e96699", "e0a729", "684b6c", "5b89d5", "2b6836")
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
+def user(row: UserRow, team: str, *, email: bool = False) -> Json:
+    """A member."""
+    role = row.role
+    return {
+        "id": row.id,
+        "team_id": team,
+        "name": row.name,
+        "deleted": row.deactivated,
+        "color": _COLOURS[int(hashlib.sha256(row.id.encode()).hexdigest(), 16) % len(_COLOURS)],
+        "real_name": row.real_name or row.name,
+        "tz": row.tz or "Etc/UTC",
+        "tz_label": row.tz or "Etc/UTC",
+        "tz_offset": 0,
+        "profile": profile(row, team, email=email),
+        "is_admin": role in ("owner", "admin"),
+        "is_owner": role == "owner",
+        "is_primary_owner": role == "owner",
+        "is_restricted": role == "restricted",
+        "is_ultra_restricted": False,
+        "is_bot": role == "bot",
+        "is_app_user": False,
+        "is_email_confirmed": True,
+        "updated": row.updated,
+        "who_can_share_contact_card": "EVERYONE",
+    }
+
+
+def profile(row: UserRow, team: str, *, email: bool = False) -> Json:
+    """A member's profile."""
+    kept, name = row.profile, row.real_name or row.name
+    shown: Json = {
+        "real_name": name,
+        "real_name_normalized": name,
+        "display_name": kept.get("display_name", row.name),
+        "display_name_normalized": kept.get("display_name", row.name),
+        "first_name": kept.get("first_name", name.partition(" ")[0]),
+        "last_name": kept.get("last_name", name.partition(" ")[2]),
+        "title": kept.get("title", ""),
+        "phone": kept.get("phone", ""),
+        "pronouns": kept.get("pronouns", ""),
+        "status_text": kept.get("status_text", ""),
+        "status_emoji": kept.get("status_emoji", ""),
+        "status_expiration": int(kept.get("status_expiration", "0")),
+        "avatar_hash": kept.get("avatar_hash", ""),
+        "team": team,
+        "fields": {},
+    }
+    shown |= {name: value for name, value in kept.items() if name.startswith("image_")}
+    if email and row.email:
+        shown["email"] = row.email
+    if row.bot:
+        shown |= {"bot_id": row.bot, "api_app_id": row.app, "always_active": True}
+    return shown
+
+
+# -- conversations -----------------------------------------------------------------------------------------------------
+
+
+def channel(row: ChannelRow, team: str, general: str, viewer: str, membership: MembershipRow | None) -> Json:
+    """A conversation, as somebody sees it."""
+    shown: Json = {
+        "id": row.id,
+        "created": row.created,
+        "creator": row.creator,
+        "is_channel": row.kind == "channel",
+        "is_group": False,
+        "is_im": row.kind == "im",
+        "is_mpim": row.kind == "mpim",
+        "is_private": row.private,
+        "is_archived": row.archived,
+        "is_general": row.id == general,
+        "is_member": membership is not None,
+        "is_shared": False,
+        "is_ext_shared": False,
+        "is_org_shared": False,
+        "unlinked": 0,
+        "updated": row.created * 1000,
+        "context_team_id": team,
+    }
+    if row.kind == "im":
+        others = [each for each in row.users if each != viewer]
+        shown |= {"user": others[0] if others else viewer, "is_open": membership is not None and not membership.closed}
+    else:
+        shown |= {
+            "name": row.name,
+            "name_normalized": row.name,
+            "topic": {"value": row.topic, "creator": row.topic_by, "last_set": row.topic_at},
+            "purpose": {"value": row.purpose, "creator": row.purpose_by, "last_set": row.purpose_at},
+            "previous_names": row.previous_names,
+        }
+    if membership is not None:
+        shown["last_read"] = membership.last_read or "0000000000.000000"
+    return shown
+
+
+def channel_type(channel: Channel) -> str:
+    """`channel`, `group`, `im` or `mpim`, as events have it."""
+    if channel.kind != "channel":
+        return channel.kind
+    return "group" if channel.private else "channel"
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+_TOMBSTONE = "This message was deleted."
+
+
+def message(ts: str, row: MessageRow, team: str, viewer: str = "", *, metadata: bool = False) -> Json:
+    """A message, as it stands in history."""
+    shown: Json = {"type": "message", "ts": ts, "user": row.user, "text": row.text, "team": team}
+    if row.deleted:
+        shown |= {"subtype": "tombstone", "text": _TOMBSTONE, "user": "USLACKBOT", "hidden": True}
+    elif row.subtype or row.broadcast:
+        shown["subtype"] = row.subtype or "thread_broadcast"
+    if row.bot:
+        shown |= {"bot_id": row.bot, "app_id": row.app}
+        shown["bot_profile"] = {
+            "id": row.bot, "app_id": row.app, "name": row.name, "icons": {}, "deleted": False,
+            "updated": 0, "team_id": team,
+        }  # fmt: skip
+    for name in ("blocks", "attachments"):
+        text = getattr(row, name)
+        if text:
+            shown[name] = msgspec.json.decode(text)
+    if row.metadata and metadata:
+        shown["metadata"] = msgspec.json.decode(row.metadata)
+    for name in ("username", "client_msg_id", "parent_user_id"):
+        value = row.parent_user if name == "parent_user_id" else getattr(row, name)
+        if value:
+            shown[name] = value
+    if row.icon:
+        shown["icons"] = {"emoji": row.icon} if row.icon.startswith(":") else {"image_48": row.icon}
+    if row.guest:
+        shown |= {"username": row.name, "is_guest": True}
+    if row.edited_ts:
+        shown["edited"] = {"user": row.edited_by, "ts": row.edited_ts}
+    return shown | _thread(ts, row) | _reactions(row, viewer) | _pin(row) | row.extra
+
+
+def _thread(ts: str, row: MessageRow) -> Json:
+    if row.thread:
+        return {"thread_ts": row.thread}
+    if not row.replies:
+        return {}
+    return {
+        "thread_ts": ts,
+        "reply_count": row.replies,
+        "reply_users": row.reply_users,
+        "reply_users_count": len(row.reply_users),
+        "latest_reply": row.latest_reply,
+        "is_locked": False,
+        "subscribed": False,
+    }
+
+
+def _reactions(row: MessageRow, viewer: str) -> Json:
+    if not row.reactions:
+        return {}
+    kinds = ({"name": name, "count": each.n, "users": each.users} for name, each in row.reactions.items())
+    return {"reactions": list(kinds)}
+
+
+def _pin(row: MessageRow) -> Json:
+    return {"pinned_info": {"pinned_by": row.pinned_by, "pinned_ts": row.pinned_at}} if row.pinned_by else {}
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def event(channel: Channel | None, recorded: Recorded, team: str, general: str) -> Json:
+    """An event as event streams, the Events API and Socket Mode say it; `channel` is None for the workspace's own."""
+    happened = recorded.event
+    base = {"event_ts": recorded.ts}
+    if channel is None:
+        return base | _of_workspace(happened, team, general, recorded)
+    place = {"channel": channel.id, "channel_type": channel_type(channel)}
+    return base | _of_channel(channel, place, happened, recorded.ts, team, general)
+
+
+def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, team: str, general: str) -> Json:
+    match happened:
+        case MessagePosted():
+            return message(ts, happened.message, team, metadata=True) | place
+        case MessageChanged():
+            new = message(happened.target, happened.message, team, metadata=True)
+            hidden = {"type": "message", "subtype": "message_changed", "hidden": True, "ts": ts, "message": new}
+            before: Json = {"previous_message": {**new, "text": happened.before}} if happened.before else {}
+            return hidden | before | place
+        case MessageDeleted():
+            deleted = {"type": "message", "subtype": "message_deleted", "hidden": True, "ts": ts}
+            thread = {"thread_ts": happened.thread} if happened.thread else {}
+            gone = {"type": "message", "ts": happened.target, **thread}
+            return deleted | {"deleted_ts": happened.target, "previous_message": gone} | place
+        case ReactionAdded() | ReactionRemoved():
+            kind = "reaction_added" if isinstance(happened, ReactionAdded) else "reaction_removed"
+            item: Json = {"type": "message", "channel": channel_.id, "ts": happened.target}
+            if happened.thread:
+                item["thread_ts"] = happened.thread
+            who = {"user": happened.user, "reaction": happened.emoji, "item_user": happened.author}
+            return {"type": kind, "item": item, **who}
+        case PinAdded() | PinRemoved():
+            kind = "pin_added" if isinstance(happened, PinAdded) else "pin_removed"
+            item = {"type": "message", "channel": channel_.id, "message": {"ts": happened.target}}
+            at: Json = {"created": happened.at, "created_by": happened.user} if isinstance(happened, PinAdded) else {}
+            return {"type": kind, "user": happened.user, "channel_id": channel_.id, "item": item | at}
+        case MemberJoined():
+            more = {"inviter": happened.inviter} if happened.inviter else {}
+            return {"type": "member_joined_channel", "user": happened.user, "team": team, **_letter(place), **more}
+        case MemberLeft():
+            return {"type": "member_left_channel", "user": happened.user, "team": team, **_letter(place)}
+        case ChannelChanged():
+            return _channel_changed(happened, channel_)
+    raise AssertionError(f"an event of the workspace in a channel's log: {happened}")
+
+
+def _letter(place: Json) -> Json:
+    return {"channel": place["channel"], "channel_type": "C" if place["channel_type"] == "channel" else "G"}
+
+
+def _channel_changed(happened: ChannelChanged, channel_: Channel) -> Json:
+    prefix, row = "group" if channel_.private else "channel", happened.channel
+    if happened.what == "rename":
+        named = {"id": row.id, "name": row.name, "name_normalized": row.name, "created": row.created}
+        return {"type": f"{prefix}_rename", "channel": named}
+    if happened.what in ("archive", "unarchive"):
+        return {"type": f"{prefix}_{happened.what}", "channel": row.id, "user": happened.by}
+    topic = {"topic": row.topic, "purpose": row.purpose}
+    return {"type": "channel_updated", "channel": row.id, "user": happened.by, **topic}
+
+
+def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorded) -> Json:
+    match happened:
+        case ChannelCreated():
+            return {"type": "channel_created", "channel": channel(happened.channel, team, general, "", None)}
+        case UserJoined():
+            return {"type": "team_join", "user": user(happened.user, team)}
+        case UserChanged():
+            at = int(recorded.ts.partition(".")[0])
+            return {"type": "user_change", "user": user(happened.user, team), "cache_ts": at}
+    raise AssertionError(f"an event of a channel in the workspace's log: {happened}")

@@ -1,0 +1,176 @@
+"""The event stream: what a client with a ticket sends and sees. Slack's RTM frames, with `seq` and `epoch` beside them.
+
+Every event carries its place: `stream` (a channel's id, or the team's), `seq` and the workspace's `epoch`. A client
+drops what it has, asks with `resume` for what it missed, and loads anew where the answer says `reload`.
+`docs/protocol.md` has an example of each frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from roost.chat import rights
+from roost.chat.chat import Chat
+from roost.chat.errors import Refused
+from roost.chat.events import Recorded
+from roost.chat.messages import Posting
+from roost.chat.model import Channel, ConnectionId, Person
+from roost.slack import shapes
+from roost.slack.arguments import check_text
+from roost.slack.errors import ApiError, InvalidArguments
+from roost.storage import members
+from roost.storage.items import SocketRow, WorkspaceRow
+
+MAX_TYPING = 20  # people in a channel up to which typing is told
+HELLO = '{"type":"hello"}'
+_MAX_RESUMED = 500  # logs in one resume
+_encode = msgspec.json.Encoder().encode
+
+
+def renderer(workspace: Callable[[], WorkspaceRow]) -> Callable[[Channel | None, Recorded], str | None]:
+    """How event streams are told of an event."""
+
+    def render(channel: Channel | None, recorded: Recorded) -> str | None:
+        return frame(channel, recorded, workspace())
+
+    return render
+
+
+def frame(channel: Channel | None, recorded: Recorded, workspace: WorkspaceRow) -> str:
+    """An event as one frame."""
+    shown = shapes.event(channel, recorded, workspace.team, workspace.general)
+    if not recorded.seq:  # in no log: shown once, to one person
+        return _encode(shown | {"is_ephemeral": True}).decode()
+    place = {"stream": recorded.stream, "seq": recorded.seq, "epoch": workspace.epoch}
+    return _encode(shown | place).decode()
+
+
+class _Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """What every frame of a client may hold; `id` is echoed as `reply_to`."""
+
+    type: str
+    id: int = 0
+    channel: str = ""
+    text: str = ""
+    thread_ts: str = ""
+    client_msg_id: str = ""
+    epoch: str = ""
+    streams: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+_decode = msgspec.json.Decoder().decode
+
+
+class EventStream:
+    """Answers event streams. Replies are pushed to the connection that asked."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._frames: dict[str, Callable[[ConnectionId, Person, _Frame], dict[str, Any] | None]] = {
+            "message": self._message,
+            "typing": self._typing,
+            "resume": self._resume,
+            "heartbeat": self._heartbeat,
+        }
+
+    def connect(self, connection: ConnectionId, ticket: str, since: int) -> None:
+        """Open a stream; its first frame is hello. Raises a `Refused`."""
+        self._chat.streams.open(connection, ticket, since)
+        self._chat.core.push.send_first(connection, HELLO)
+
+    def disconnect(self, connection: ConnectionId, row: SocketRow) -> None:
+        """A stream is over."""
+        self._chat.streams.close(connection, row)
+
+    def receive(self, connection: ConnectionId, row: SocketRow, body: str) -> None:
+        """Act on one frame; what is wrong with it is said in the reply."""
+        number: object = None
+        try:
+            bearer = self._chat.streams.whose(row)
+            fields = _fields(body)
+            number = fields.get("id")
+            if fields.get("type") == "ping":
+                answer: dict[str, Any] | None = _pong(fields)
+            else:
+                answer = self._act(connection, bearer.person, fields)
+        except Refused as refusal:
+            answer = {"ok": False, "error": {"code": refusal.code, "msg": refusal.sentence}}
+            if isinstance(number, int):
+                answer["reply_to"] = number
+        if answer is not None:
+            self._chat.core.push.send((connection,), _encode(answer).decode())
+
+    def _act(self, connection: ConnectionId, person: Person, fields: dict[str, Any]) -> dict[str, Any] | None:
+        act = self._frames.get(fields["type"]) if isinstance(fields.get("type"), str) else None
+        if act is None:
+            raise ApiError("invalid_type")
+        try:
+            asked = msgspec.convert(fields, _Frame)
+        except msgspec.ValidationError as error:
+            raise InvalidArguments(str(error)) from None
+        check_text(asked.text)
+        return act(connection, person, asked)
+
+    # -- frames -----------------------------------------------------------------------------------------------------
+
+    def _message(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
+        channel = self._chat.channels.get(asked.channel)
+        posting = Posting(asked.text, thread=asked.thread_ts, client_msg_id=asked.client_msg_id)
+        posted = self._chat.messages.post(person, channel, posting)
+        return {"ok": True, "reply_to": asked.id, "ts": posted.message.ts, "text": posted.message.row.text}
+
+    def _typing(self, connection: ConnectionId, person: Person, asked: _Frame) -> None:
+        chat = self._chat
+        channel = chat.channels.get(asked.channel)
+        chat.channels.check(person, rights.Act.POST, channel)
+        users, more = members.page_of_channel(chat.core.table, channel.id, "", MAX_TYPING)
+        if more:
+            return
+        told: dict[str, Any] = {"type": "user_typing", "channel": channel.id, "user": person.id}
+        if asked.thread_ts:
+            told["thread_ts"] = asked.thread_ts
+        others = [user for user in users if user != person.id]
+        chat.core.delivery.tell_users(others, [_encode(told).decode()], chat.core.clock.now_us() // 1000)
+
+    def _heartbeat(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
+        """Where every log of theirs ends, so that what was missed shows."""
+        chat, workspace = self._chat, self._chat.core.workspace
+        heads = {channel: head.seq for channel, head in chat.reads.heads(person)}
+        heads[workspace.team] = chat.core.log.head(workspace.team).seq
+        return {"ok": True, "type": "heartbeat", "reply_to": asked.id, "epoch": workspace.epoch, "heads": heads}
+
+    def _resume(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
+        """Push what happened since the places that the client names, then say how far that brings it."""
+        workspace = self._chat.core.workspace
+        answer: dict[str, Any] = {"ok": True, "type": "resume", "reply_to": asked.id, "epoch": workspace.epoch}
+        if asked.epoch != workspace.epoch or len(asked.streams) > _MAX_RESUMED:
+            return answer | {"reload": True, "streams": {}}
+        places: dict[str, int] = {}
+        reload = False
+        for stream, seq in asked.streams.items():
+            replay = self._chat.streams.replay(person, stream, seq)
+            if replay is None or replay.events is None:
+                reload = True
+                continue
+            for recorded in replay.events:
+                self._chat.core.push.send((connection,), frame(replay.channel, recorded, workspace))
+            places[stream] = seq + len(replay.events)
+        return answer | {"streams": places} | ({"reload": True} if reload else {})
+
+
+def _fields(body: str) -> dict[str, Any]:
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        raise ApiError("invalid_json") from None
+    if not isinstance(value, dict):
+        raise ApiError("invalid_json")
+    return value
+
+
+def _pong(fields: dict[str, Any]) -> dict[str, Any]:
+    echoed = {name: value for name, value in fields.items() if name not in ("id", "type")}
+    return {**echoed, "type": "pong", "reply_to": fields.get("id", 0)}
