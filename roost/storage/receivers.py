@@ -121,13 +121,14 @@ def _read(table: Table, channel: str) -> _Hearing:
             sk = str(item["SK"])
             if sk.startswith("N#"):
                 hearing.tune(sk[2:], from_item(item, TunedRow))
-            else:
+            elif sk.startswith("M#"):  # between the two lies the channel's own row
                 hearing.belong(sk[2:], {})
                 users.append(sk[2:])
         if page.next is None:
             break
         after = page.next
-    for user, item in zip(users, table.get_many([presence_key(user) for user in users]), strict=True):
-        if item is not None:
-            hearing.belong(user, streams.connections(item))
+    listings = table.get_many([presence_key(user) for user in users])
+    for user, listing in zip(users, listings, strict=True):
+        if listing is not None:
+            hearing.belong(user, streams.connections(listing))
     return hearing
