@@ -17,7 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "build" / "lambda"
 LOCK = ROOT / "requirements-lambda.lock"
 #: What of Roost goes to Lambda.
-PARTS = ("__init__.py", "app.py", "frames.py", "stream.py", "settings.py", "py.typed", "chat", "slack", "storage", "aws")
+PARTS = (
+    "__init__.py",
+    "app.py",
+    "frames.py",
+    "stream.py",
+    "settings.py",
+    "py.typed",
+    "chat",
+    "slack",
+    "storage",
+    "aws",
+)
 _PLATFORM = ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux2014_aarch64"]  # AL2023 has glibc 2.34
 _PYTHON = ["--python-version", "3.13", "--implementation", "cp"]
 _EPOCH = 315_532_800  # 1980, the earliest that a zip file can say

@@ -74,11 +74,9 @@ def _down(table: Table, channel: str, created: int, part: Range, limit: int) -> 
         return
     end = format_ts(head.ts)
     newest = min(part.latest, end) if part.latest else end
-    oldest = max(part.oldest, format_ts(min(head.ts, created * 1_000_000)))
-    if newest < oldest:
-        return
-    for month in months_down(month_of(newest), month_of(oldest)):
-        for found in _month_down(table, f"C#{channel}#{month}", oldest, newest, limit):
+    first = format_ts(min(head.ts, created * 1_000_000))  # clocks differ: it bounds the months, never what is in them
+    for month in months_down(month_of(newest), month_of(max(part.oldest, first))):
+        for found in _month_down(table, f"C#{channel}#{month}", part.oldest, newest, limit):
             ts = str(found["SK"])
             if part.holds(ts):
                 yield ts, from_item(found, MessageRow)
@@ -91,7 +89,7 @@ def _month_down(table: Table, pk: str, oldest: str, newest: str, limit: int) -> 
     after: str | None = None
     while True:
         some = min(limit + 2, MAX_PAGE_ITEMS)  # the ends of the range may be among them
-        page = table.query(pk, low=oldest, high=newest, reverse=True, limit=some, after=after)
+        page = table.query(pk, low=oldest or None, high=newest, reverse=True, limit=some, after=after)
         yield from page.items
         if page.next is None:
             return

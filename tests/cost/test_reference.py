@@ -38,7 +38,7 @@ class Side:
         self.table = table(lambda: self.clock.now)
         metered = MeteredTable(self.table, self.meter)
         app = App(metered, MeteredPush(MemoryPush(), self.meter), self.clock, Settings())
-        assert app.workspace
+        assert app.chat.core.workspace
         self.handle = self.meter.measured(app.handle)
 
 

@@ -44,7 +44,7 @@ def test_two_people_talk_through_lambda_functions(stack: Path, emulated_aws: str
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=30) as page:
             assert "wscat" in page.read().decode()
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/api/chat.postMessage", timeout=30) as answer:
-            assert json.load(answer) == {"ok": False, "error": "unknown_method"}
+            assert json.load(answer) == {"ok": False, "error": "not_authed"}
         assert "Traceback" not in server.stderr()
 
 

@@ -34,7 +34,7 @@ class Chat:
         self.push = MemoryPush()
         table, push = MeteredTable(self.store, self.meter), MeteredPush(self.push, self.meter)
         app = App(table, push, self.clock, Settings())
-        assert app.workspace
+        assert app.chat.core.workspace
         self.handle = self.meter.measured(app.handle)
         self.meter.take()
 
