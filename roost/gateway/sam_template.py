@@ -92,7 +92,7 @@ class _Reader:
         for logical, identity in self.api_ids.items():
             websocket = self.resources.get(logical, Map()).get("Type") == "AWS::Serverless::WebSocketApi"
             base = self._given.base_url
-            attributes[logical, "ApiEndpoint"] = base.replace("http", "ws", 1) if websocket else base
+            attributes[logical, "ApiEndpoint"] = base.replace("http", "wss", 1) if websocket else base
             attributes[logical, "ApiId"] = identity
         for logical, body in self.resources.items():
             kind = str(body.get("Type"))

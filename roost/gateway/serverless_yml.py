@@ -25,6 +25,7 @@ from roost.gateway.variables import Variables
 from roost.gateway.yaml_file import List, Map, Problems
 
 _DEFAULT_RUNTIME = "python3.13"
+_SECTIONS = frozenset({"Resources", "Conditions", "Mappings", "Outputs", "extensions", "Description"})
 
 
 def read(document: Map, path: Path, given: Given) -> Service:
@@ -58,6 +59,7 @@ class _Reader:
         self._websocket_id = api_id(self.name, self.variables.stage, "websocket")
         self._http_id = api_id(self.name, self.variables.stage, "http")
         self._rest_id = api_id(self.name, self.variables.stage, "rest")
+        self._has_pseudo_parameters = "serverless-pseudo-parameters" in str(document.get("plugins"))
         self._declared = self._declared_functions()
         self.stack = self._make_stack()
 
@@ -197,10 +199,20 @@ class _Reader:
     def _value(self, value: Any, line: int, name: str) -> Any:
         """A value with variables and functions resolved; a problem says how to give it one."""
         try:
-            return self.stack.value(self.variables.resolve(value, line))
+            return self.stack.value(self._pseudo_parameters(self.variables.resolve(value, line)))
         except Unresolved as problem:
             self.problems.add(line, f"{name}: cannot resolve {problem}: give it a value with --set {name}=…")
             return None
+
+    def _pseudo_parameters(self, value: Any) -> Any:
+        """`#{AWS::Region}` and `#{LogicalId}`, which the plug-in serverless-pseudo-parameters makes `Fn::Sub` of."""
+        if isinstance(value, str) and "#{" in value and self._has_pseudo_parameters:
+            return {"Fn::Sub": value.replace("#{", "${")}
+        if isinstance(value, list):
+            return [self._pseudo_parameters(each) for each in value]
+        if isinstance(value, dict):
+            return {key: self._pseudo_parameters(each) for key, each in value.items()}
+        return value
 
     def _local(self, text: str) -> str:
         stages = {self._websocket_id: self.variables.stage, self._http_id: "", self._rest_id: self.variables.stage}
@@ -339,23 +351,25 @@ class _Reader:
 
     # -- resources --------------------------------------------------------------------------------------------------
 
-    def _resources(self) -> dict[str, Any]:
-        """The declared resources of all parts; variables in them are resolved only where somebody asks."""
+    def _section(self, name: str) -> dict[str, Any]:
+        """What all parts of `resources` declare under `Resources`, `Conditions` or `Mappings`; variables in it are
+        resolved only where somebody asks."""
         parts = self.document.get("resources")
         merged: dict[str, Any] = {}
         for part in parts if isinstance(parts, list) else [parts]:
             if isinstance(part, str):
                 part = self.variables.resolve(part, self.document.line_of("resources"))
-            resources = part.get("Resources", part) if isinstance(part, dict) else None
-            if isinstance(resources, str):
-                resources = self.variables.resolve(resources, self.document.line_of("resources"))
-            if isinstance(resources, dict):
-                merged |= {str(name): body for name, body in resources.items() if isinstance(body, dict)}
+            whole = part if isinstance(part, dict) else {}
+            section = whole.get(name, {} if whole.keys() & _SECTIONS or name != "Resources" else whole)
+            if isinstance(section, str):
+                section = self.variables.resolve(section, self.document.line_of("resources"))
+            if isinstance(section, dict):
+                merged |= {str(logical): body for logical, body in section.items() if isinstance(body, dict)}
         return merged
 
     def _make_stack(self) -> Stack:
         name, stage = self.name, self.variables.stage
-        raw = self._resources()
+        raw = self._section("Resources")
         referable = {
             logical: self.variables.resolve(body, 1) if _has_name(body) else body for logical, body in raw.items()
         }
@@ -366,7 +380,7 @@ class _Reader:
         known |= {f"{_logical(key)}LambdaFunction": physical for key, physical in functions.items()}
         arn = f"arn:aws:lambda:{self.variables.region}:{ACCOUNT}:function:"
         attributes = {(f"{_logical(key)}LambdaFunction", "Arn"): arn + each for key, each in functions.items()}
-        websocket = base.replace("http", "ws", 1)
+        websocket = base.replace("http", "wss", 1)
         attributes |= {("WebsocketsApi", "ApiEndpoint"): websocket, ("HttpApi", "ApiEndpoint"): base}
         attributes[("IamRoleLambdaExecution", "Arn")] = f"arn:aws:iam::{ACCOUNT}:role/{name}-{stage}-lambdaRole"
         return Stack(
@@ -374,6 +388,8 @@ class _Reader:
             self.variables.region,
             referable,
             overrides=self._given.overrides,
+            conditions=_Resolved(self._section("Conditions"), self.variables),
+            mappings=_Resolved(self._section("Mappings"), self.variables),
             known=known,
             attributes=attributes,
         )
@@ -383,6 +399,8 @@ class _Reader:
         for logical, body in self.stack.resources.items():
             if isinstance(body, dict) and body.get("Type") == "AWS::DynamoDB::Table":
                 try:
+                    if "Condition" in body and not self.stack.value({"Condition": body["Condition"]}):
+                        continue
                     properties = self.stack.value(body.get("Properties") or {})
                     tables.append(DeclaredTable(logical, self.stack.physical_name(logical), properties))
                 except Unresolved as problem:
@@ -391,6 +409,23 @@ class _Reader:
 
     def get(self, holder: Any, key: str, default: Any = None) -> Any:
         return self.variables.get(holder, key, default)
+
+
+class _Resolved(Mapping[str, Any]):
+    """A section whose entries have their variables resolved when somebody asks for them: nobody may."""
+
+    def __init__(self, section: Mapping[str, Any], variables: Variables) -> None:
+        self._section = section
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> Any:
+        return self._variables.resolve(self._section[name], getattr(self._section[name], "line", 1))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._section)
+
+    def __len__(self) -> int:
+        return len(self._section)
 
 
 def _has_name(body: Mapping[str, Any]) -> bool:

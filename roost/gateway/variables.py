@@ -58,9 +58,10 @@ class Variables:
             "aws": self._aws,
             "param": self._param,
         }
-        self.stage = str(stage or self._provider("stage") or "dev")
+        self.stage, self.region = "dev", "us-east-1"  # the framework's own, while the file's are being found
+        self.stage = str(stage or self._provider("stage") or self.stage)
         self._environ = {**self._dotenv(".env"), **self._dotenv(f".env.{self.stage}"), **self._environ}
-        self.region = str(self._options.get("region") or self._provider("region") or "us-east-1")
+        self.region = str(self._options.get("region") or self._provider("region") or self.region)
 
     def resolve(self, value: Any, line: int) -> Any:
         """A value with all its variables replaced; what cannot be is a problem at its line, and None."""
@@ -160,7 +161,10 @@ class Variables:
     # -- sources ----------------------------------------------------------------------------------------------------
 
     def _self(self, address: str) -> Any:
-        return self._walk(self._document, address)
+        found = self._walk(self._document, address)
+        if found is None and address == "provider.stage":
+            return self.stage
+        return self.region if found is None and address == "provider.region" else found
 
     def _walk(self, value: Any, address: str) -> Any:
         """Follow a dotted address, resolving on the way."""

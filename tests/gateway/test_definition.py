@@ -14,6 +14,7 @@ from roost.gateway.definition import DefinitionError, Service, check_handlers, l
 from tests.tools import ROOT
 
 BASE = "http://127.0.0.1:8000"
+OTHER_API = "https://other.execute-api.eu-west-1.amazonaws.com/dev"
 
 
 def read(tmp_path: Path, text: str, name: str = "serverless.yml", **given_: Any) -> Service:
@@ -313,7 +314,10 @@ resources:
             "!Join ['', ['https://', !Ref WebsocketsApi, '.execute-api.', !Ref AWS::Region, '.amazonaws.com/dev']]",
             f"{BASE}/dev",
         ),
-        ("!Sub 'wss://${WebsocketsApi}.execute-api.eu-west-1.amazonaws.com/dev'", "ws://127.0.0.1:8000/dev"),
+        ("!Sub 'wss://${WebsocketsApi}.execute-api.eu-west-1.amazonaws.com/dev'", "wss://127.0.0.1:8000/dev"),
+        ("!Sub '${WebsocketsApi}.execute-api.${AWS::Region}.amazonaws.com/dev'", "127.0.0.1:8000/dev"),
+        ("!Sub 'https://other.execute-api.${AWS::Region}.amazonaws.com/dev'", OTHER_API),
+        ("!GetAtt WebsocketsApi.ApiEndpoint", "wss://127.0.0.1:8000"),
         ("!GetAtt HttpApi.ApiEndpoint", BASE),
         ("!GetAtt FLambdaFunction.Arn", "arn:aws:lambda:eu-west-1:123456789012:function:app-dev-f"),
     ],
@@ -668,3 +672,37 @@ def test_a_handler_is_looked_for_before_anything_starts(tmp_path: Path, handler:
     else:
         assert len(problems) == 1
         assert said in problems[0]
+
+
+def test_conditions_and_mappings_of_resources_are_followed(tmp_path: Path) -> None:
+    more = """
+    resources:
+      - Mappings: { Colours: { dev: { main: red } } }
+      - Conditions:
+          IsProd: !Equals ["${self:provider.stage}", prod]
+          NotProd: !Not [!Condition IsProd]
+        Resources:
+          Big: { Type: AWS::DynamoDB::Table, Condition: IsProd, Properties: { TableName: big } }
+          Small: { Type: AWS::DynamoDB::Table, Condition: NotProd, Properties: { TableName: small } }
+    """
+    text = one_function("A: !If [IsProd, !Ref Big, !Ref Small]\nB: !FindInMap [Colours, dev, main]", more)
+    service = read(tmp_path, text)
+    assert service.functions["f"].environment == {"A": "small", "B": "red"}
+    assert [table.name for table in service.tables] == ["small"]
+    service = read(tmp_path, text, stage="prod")
+    assert service.functions["f"].environment["A"] == "big"
+    assert [table.name for table in service.tables] == ["big"]
+
+
+def test_stage_and_region_that_the_file_does_not_name_are_the_frameworks(tmp_path: Path) -> None:
+    text = one_function("A: ${self:provider.stage}-${self:provider.region}").replace(", region: eu-west-1", "")
+    assert read(tmp_path, text).functions["f"].environment == {"A": "dev-us-east-1"}
+    assert read(tmp_path, text, stage="prod").functions["f"].environment == {"A": "prod-us-east-1"}
+
+
+def test_pseudo_parameters_of_the_plug_in_are_known(tmp_path: Path) -> None:
+    text = one_function("A: 'arn:aws:sns:#{AWS::Region}:#{AWS::AccountId}:t'")
+    plain = read(tmp_path, text).functions["f"].environment
+    assert plain == {"A": "arn:aws:sns:#{AWS::Region}:#{AWS::AccountId}:t"}
+    text += "plugins: [serverless-pseudo-parameters]\n"
+    assert read(tmp_path, text).functions["f"].environment == {"A": "arn:aws:sns:eu-west-1:123456789012:t"}
