@@ -66,7 +66,7 @@ bench: setup     ## measure against the budgets: ratios, all sides in one run
 	$(BIN)/python -m bench
 
 tools: setup     # what tests talk to: Node packages, an AWS emulator, what deploys and what checks templates
-	@$(BIN)/python scripts/tools.py node ministack sam checkov osls
+	@$(BIN)/python scripts/tools.py node ministack sam checkov runtime osls
 
 clean:           ## remove what setup, tests and bench made
 	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache tests/node/node_modules \
@@ -78,5 +78,6 @@ lock:            ## write the lock files anew from what they are made of
 	$(BIN)/uv pip compile requirements-ministack.in --python-version 3.11 $(LOCKED) -o requirements-ministack.lock
 	$(BIN)/uv pip compile requirements-sam.in --python-version 3.11 $(LOCKED) -o requirements-sam.lock
 	$(BIN)/uv pip compile requirements-checkov.in --python-version 3.11 $(LOCKED) -o requirements-checkov.lock
+	$(BIN)/uv pip compile requirements-runtime.in --python-version 3.11 $(LOCKED) -o requirements-runtime.lock
 	$(BIN)/uv pip compile requirements-java.in --python-version 3.11 $(LOCKED) -o requirements-java.lock
 	$(BIN)/uv pip compile requirements-lambda.in --python-version 3.13 $(LOCKED) -o requirements-lambda.lock

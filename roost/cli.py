@@ -260,6 +260,11 @@ def cost(data: Path | None, table: str | None, month: str | None, as_json: bool,
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--isolated", is_flag=True, help="Run functions under AWS's runtime client, in processes of their own.")
+@click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    help="The Python to isolate them in, if not this one; has awslambdaric.",
+)
 @click.option("--dynamodb", metavar="URL", help="DynamoDB endpoint: declared tables are created there.")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A value the file leaves to the cloud.")
 @click.option("--opt", "options", multiple=True, metavar="NAME=VALUE", help="A value for ${opt:NAME}.")
@@ -279,6 +284,7 @@ def gateway(file: Path, **options: Any) -> None:
     set_up(json=options.pop("json_logs"))
     options["overrides"] = _pairs(options["overrides"], "--set")
     options["options"] = _pairs(options["options"], "--opt")
+    options["isolated"] = options["isolated"] or options["python"] is not None
     options["data"] = options["data"] or _data_directory() / "gateway"
     _run(run(Options(file=file, environ=dict(os.environ), **options), click.echo))
 

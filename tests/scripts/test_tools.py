@@ -10,7 +10,7 @@ import pytest
 
 from scripts import tools
 
-LOCKS = [tools.MINISTACK_LOCK, tools.SAM_LOCK, tools.CHECKOV_LOCK, tools.JAVA_LOCK]
+LOCKS = [tools.MINISTACK_LOCK, tools.SAM_LOCK, tools.CHECKOV_LOCK, tools.RUNTIME_LOCK, tools.JAVA_LOCK]
 LOCKS += [folder / "package-lock.json" for folder in (tools.NODE_PACKAGES, tools.OSLS)]
 
 
@@ -73,7 +73,7 @@ def test_what_a_person_did_wrong_or_what_failed_is_one_line(tmp_path: Path) -> N
     answer = subprocess.run(command, capture_output=True, text=True)
     assert (answer.returncode, answer.stderr) == (
         1,
-        "no such tool: jvm; there are node, ministack, sam, checkov, osls, dynamodb-local\n",
+        "no such tool: jvm; there are node, ministack, sam, checkov, runtime, osls, dynamodb-local\n",
     )
     with pytest.raises(SystemExit, match="it ended with status 3"):
         tools._run([sys.executable, "-c", "raise SystemExit(3)"])
