@@ -160,10 +160,11 @@ class App:
             return _json(404, {"message": "Not Found"})
         if method not in ("GET", "HEAD"):
             return _json(405, {"message": "Method Not Allowed"}, {"Allow": "GET, HEAD"})
+        sockets = self._settings.socket_url or f"ws://{context['domainName']}"
         return {
             "statusCode": 200,
             "headers": {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"},
-            "body": f"This is Roost. Chat in a terminal:\n\n    npx wscat -c ws://{context['domainName']}\n",
+            "body": f"This is Roost. Chat in a terminal:\n\n    npx wscat -c {sockets}\n",
         }
 
     # -- guards -----------------------------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ def up(options: argparse.Namespace) -> None:
     keep_the_table(account, stack)
     finished = deployed(account, stack)
     assert finished is not None
-    tell_addresses(finished)
+    tell_addresses(finished, account.region)
 
 
 def adopt(account: Account, stack: str, table: str, template: Mapping[str, Any]) -> None:
@@ -260,11 +260,12 @@ def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
 
 
-def tell_addresses(stack: Mapping[str, Any]) -> None:
+def tell_addresses(stack: Mapping[str, Any], region: str) -> None:
     """Where to go now."""
     found = outputs(stack)
     print(f"\nRoost is on AWS.\n\n  web       {found['WebUrl']}\n  sockets   {found['SocketUrl']}")
     print(f"  terminal  npx wscat -c {found['SocketUrl']}")
+    print(f"  accounts  .venv/bin/roost user add NAME --table 'dynamodb://{found['TableName']}?region={region}'")
     guests = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())}.get("Guests")
     if guests != "on":
         print('\nPeople without an account are kept out: `make deploy SET="Guests=on"` lets them in.')

@@ -76,6 +76,7 @@ def test_an_upgrade_keeps_what_was_said_and_a_destroyed_stack_leaves_it(project:
     assert f"web       {stack.output('WebUrl')}\n" in said
     assert f"sockets   {stack.output('SocketUrl')}\n" in said
     assert f"npx wscat -c {stack.output('SocketUrl')}\n" in said
+    assert f"roost user add NAME --table 'dynamodb://{table}?region={REGION}'\n" in said
     with wscat(stack.socket_url) as ana, wscat(stack.socket_url) as ben:
         ana.type("before the upgrade")
         ben.hears("#general anonymous: before the upgrade")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import os
+import subprocess
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,22 +16,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from tests.deploy.stack import Stack
+from tests.deploy.stack import REGION, Stack
 from tests.deploy.template import statements
 from tests.end_to_end.test_blog_post import exchange
+from tests.tools import ROOST
 
 
 def test_two_people_talk_as_in_the_blog_post(stack: Stack) -> None:
     exchange(stack.socket_url)
 
 
-def test_the_web_address_answers(stack: Stack) -> None:
+def test_the_web_address_says_where_the_sockets_are(stack: Stack) -> None:
     with urllib.request.urlopen(stack.web_url + "/", timeout=30) as page:
-        assert "wscat" in page.read().decode()
+        assert f"npx wscat -c {stack.output('SocketUrl')}\n" in page.read().decode()
 
 
 def test_pages_of_the_web_address_may_open_sockets_and_others_may_not(stack: Stack) -> None:
@@ -77,11 +82,95 @@ def chat(stack: Stack, seconds: float) -> None:
             assert time.monotonic() < deadline, "ben is still there"
 
 
-def socket(stack: Stack) -> ClientConnection:
+def socket(stack: Stack, query: str = "") -> ClientConnection:
     try:
-        return connect(stack.socket_url)
+        return connect(stack.socket_url + query)
     except InvalidStatus as refused:
         raise AssertionError("not let in") from refused
+
+
+class Member:
+    """Somebody with an account, who uses the Web API."""
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        self._stack = stack
+        table = f"dynamodb://{stack.output('TableName')}?endpoint={stack.endpoint}&region={REGION}"
+        run_roost("user", "add", name, "--table", table)
+        self.token = run_roost("token", "create", name, "--table", table)
+        self.id = str(self.calls("auth.test")["user_id"])
+
+    def calls(self, method: str, **arguments: str) -> dict[str, Any]:
+        """Call a method, which must succeed."""
+        request = urllib.request.Request(
+            f"{self._stack.web_url}/api/{method}",
+            json.dumps(arguments).encode(),
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json; charset=utf-8"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=40) as answer:
+                answered: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method}: {error.code} {error.read()!r}") from None
+        assert answered["ok"] is True, (method, answered)
+        return answered
+
+    def stream(self) -> ClientConnection:
+        """An event stream of theirs, opened."""
+        ticket = str(self.calls("rtm.connect")["url"]).partition("?")[2]
+        return socket(self._stack, "?" + ticket)
+
+
+def run_roost(*arguments: str) -> str:
+    """The command's output, as the account's owner."""
+    key = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    done = subprocess.run([ROOST, *arguments], env={**os.environ, **key}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@functools.cache
+def member(stack: Stack, name: str) -> Member:
+    """A member of the deployed stack, the same for every test."""
+    return Member(stack, name)
+
+
+def web_api(stack: Stack, seconds: float) -> None:
+    """What the HTTP function does by each of its rights."""
+    mia, ben = member(stack, "mia"), member(stack, "ben")
+    channel = str(mia.calls("conversations.create", name=f"c{uuid.uuid4().hex[:12]}")["channel"]["id"])
+    ben.calls("conversations.join", channel=channel)
+    mia.calls("users.list")
+    assert channel in {each["id"] for each in mia.calls("users.conversations")["channels"]}
+    with ben.stream() as stream:
+        hears(stream, '"hello"', 30.0)
+        said = mia.calls("chat.postMessage", channel=channel, text="by HTTP")
+        hears(stream, "by HTTP", seconds)
+        mia.calls("reactions.add", channel=channel, timestamp=str(said["ts"]), name="wave")
+        mia.calls("reactions.remove", channel=channel, timestamp=str(said["ts"]), name="wave")
+        assert "by HTTP" in json.dumps(mia.calls("conversations.history", channel=channel))
+    ben.calls("conversations.leave", channel=channel)
+
+
+def sockets(stack: Stack, seconds: float) -> None:
+    """What the socket function does by each of its rights: for lines of text and for event streams."""
+    chat(stack, seconds)
+    mia, ben = member(stack, "mia"), member(stack, "ben")
+    channel = str(mia.calls("conversations.create", name=f"c{uuid.uuid4().hex[:12]}")["channel"]["id"])
+    ben.calls("conversations.join", channel=channel)
+    with mia.stream() as first, ben.stream() as second:
+        for stream in (first, second):
+            hears(stream, '"hello"', seconds)
+        first.send(json.dumps({"id": 1, "type": "message", "channel": channel, "text": "by a stream"}))
+        hears(second, "by a stream", seconds)
+
+
+def test_a_revoked_token_ends_its_streams(stack: Stack) -> None:
+    leaving = Member(stack, "leaving")
+    with leaving.stream() as stream:
+        hears(stream, '"hello"', 30.0)
+        leaving.calls("auth.revoke")
+        with pytest.raises(ConnectionClosed):
+            stream.recv(30)
 
 
 def first_frame(stack: Stack, seconds: float) -> None:
@@ -109,7 +198,7 @@ def test_what_the_push_function_gives_up_is_among_the_dead_letters(stack: Stack)
 
 
 #: What uses each role's rights: something that fails where one is missing.
-USES: dict[str, Callable[[Stack, float], None]] = {"SocketRole": chat, "PushRole": first_frame}
+USES: dict[str, Callable[[Stack, float], None]] = {"SocketRole": sockets, "HttpRole": web_api, "PushRole": first_frame}
 
 #: What Lambda itself does by a role, for the function: MiniStack does it without asking.
 OF_LAMBDA = {
@@ -121,8 +210,6 @@ OF_LAMBDA = {
     ("PushRole", "logs:PutLogEvents"),
     ("PushRole", "sqs:SendMessage"),
 }
-#: What a role has for what the core asks of its ports, and no line of the text protocol needs yet.
-NOT_YET = {("SocketRole", "dynamodb:BatchGetItem"), ("SocketRole", "lambda:InvokeFunction")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +222,11 @@ class Right:
 
 
 ALL = [Right(each.role, each.number, action) for each in statements() for action in each.actions]
-RIGHTS = [right for right in ALL if (right.role, right.action) not in OF_LAMBDA | NOT_YET]
+RIGHTS = [right for right in ALL if (right.role, right.action) not in OF_LAMBDA]
 
 
-def test_every_right_is_used_here_by_lambda_or_soon() -> None:
-    assert {(right.role, right.action) for right in ALL} >= OF_LAMBDA | NOT_YET
+def test_every_right_is_used_here_or_by_lambda() -> None:
+    assert {(right.role, right.action) for right in ALL} >= OF_LAMBDA
     assert {right.role for right in RIGHTS} == set(USES)
 
 
