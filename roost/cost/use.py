@@ -18,7 +18,7 @@ _DAYS_IN_MONTH = 365 / 12
 _MOST = 10_000  # of a day: actions and channels are many, and somebody may make up more
 
 
-class Use(msgspec.Struct, omit_defaults=True):
+class Use(msgspec.Struct, omit_defaults=True, gc=False):
     """What one kind of action used in one channel, within one day."""
 
     action: str  #: `message`, `/history`, `connect`, a method of the Web API, …; `connections` for being there
@@ -48,6 +48,10 @@ class Use(msgspec.Struct, omit_defaults=True):
             self.http += other.http
             self.minutes += other.minutes
 
+    def times(self, number: int) -> Use:
+        """As if it had happened so many times."""
+        return Use(self.action, self.channel, *(getattr(self, name) * number for name in _COUNTED))
+
     def quantities(self) -> Quantities:
         """As AWS counts it."""
         return Quantities(
@@ -60,6 +64,9 @@ class Use(msgspec.Struct, omit_defaults=True):
             read_units=self.reads,
             log_gb=model.log_gb(self.invocations),
         )
+
+
+_COUNTED = Use.__struct_fields__[2:]
 
 
 class Day(msgspec.Struct, omit_defaults=True):

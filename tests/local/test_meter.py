@@ -153,6 +153,30 @@ def test_an_action_is_in_the_channel_that_it_touches(chat: Chat) -> None:
     assert "" not in channels
 
 
+def test_of_very_many_events_every_17th_stands_for_17(chat: Chat) -> None:
+    chat.event("CONNECT", "a")
+    for _ in range(4_000):
+        chat.event("MESSAGE", "a", "hello")
+    chat.event("CONNECT", "heard although it is not counted")
+    use = chat.used("message")
+    assert use.events == pytest.approx(4_000, abs=17)
+    assert use.writes == 8 * use.events
+    assert use.reads == pytest.approx(3 * use.events, abs=3)  # the first line reads what is then kept in memory
+    chat.event("MESSAGE", "a", "hello")
+    assert chat.used("message").ws_out == 1
+
+
+def test_who_came_while_every_17th_was_counted_is_read_with_the_others(chat: Chat) -> None:
+    for n in range(2_000):
+        chat.event("CONNECT", f"connection-{n:04}=")
+    assert chat.used("connect").events == pytest.approx(2_000, abs=17)
+    chat.event("MESSAGE", "connection-0000=", "hello")
+    chat.meter.take()
+    chat.event("MESSAGE", "connection-0000=", "hello")
+    here = chat.used("message").reads  # an item of about 90 bytes for each
+    assert here > 2_000 * 80 / 4096
+
+
 def test_tasks_that_take_turns_are_told_apart() -> None:
     meter, done = Meter(), threading.Event()
     waits: list[Wait] = []
