@@ -67,7 +67,7 @@ class WebApi:
             self._admit(method, bearer, headers)
         self._check_rate(method, bearer, event)
         typed = arguments.typed(values, method.arguments, method.missing)
-        return method.function(self._call(event, bearer), typed)
+        return method.function(self._call(event, bearer, values), typed)
 
     def _bearer(self, event: Mapping[str, Any], values: dict[str, Any], method: Method) -> Bearer | None:
         """Whose token the call shows: in its header, or as an argument of a form."""
@@ -100,10 +100,10 @@ class WebApi:
         if not limit.allows(f"{who} {method.name}", now):
             raise TooFast(limit.wait(f"{who} {method.name}", now))
 
-    def _call(self, event: Mapping[str, Any], bearer: Bearer | None) -> Call:
+    def _call(self, event: Mapping[str, Any], bearer: Bearer | None, values: Mapping[str, Any]) -> Call:
         context = event["requestContext"]
         secure = arguments.header(event, "x-forwarded-proto") == "https"
         host = arguments.header(event, "host") or context["domainName"]
         url = self._settings.url or f"{'https' if secure else 'http'}://{host}/"
         socket_url = self._settings.socket_url or f"{'wss' if secure else 'ws'}://{host}/"
-        return Call(self._chat, bearer, url, socket_url, context["http"].get("sourceIp", ""))
+        return Call(self._chat, bearer, url, socket_url, context["http"].get("sourceIp", ""), values)

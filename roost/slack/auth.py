@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from roost.slack.arguments import Arguments
+from roost.slack.arguments import Arguments, Upload
 from roost.slack.call import Call
 from roost.slack.errors import ApiError
 
@@ -26,10 +26,11 @@ class Revoke(Arguments, frozen=True):
 
 
 def test_api(call: Call, arguments: Test) -> dict[str, Any]:
-    """`api.test`: fails when asked to."""
+    """`api.test`: what came in goes out; fails when asked to."""
+    args = {name: value for name, value in call.given.items() if not isinstance(value, Upload)}
     if arguments.error:
-        raise ApiError(arguments.error, args={"error": arguments.error})
-    return {"args": {}}
+        raise ApiError(arguments.error, args=args)
+    return {"args": args}
 
 
 def test(call: Call, arguments: Nothing) -> dict[str, Any]:

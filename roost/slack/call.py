@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from roost.chat.chat import Chat
 from roost.chat.model import Channel, Person
@@ -19,6 +21,7 @@ class Call:
     url: str  #: the server's own address, ending in `/`
     socket_url: str  #: where event streams are opened, ending in `/`
     ip: str  #: of the caller, as API Gateway saw it
+    given: Mapping[str, Any] = field(default_factory=dict)  #: every argument as it came, those nobody knows as well
 
     @property
     def who(self) -> Bearer:
