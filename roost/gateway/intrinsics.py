@@ -35,7 +35,11 @@ _NAMED = {
 
 
 class Unresolved(Exception):
-    """A value that only the cloud knows. `str()` says which."""
+    """A value that only the cloud knows. `str()` says which, `override` what an override of it would be called."""
+
+    def __init__(self, text: str, override: str = "") -> None:
+        super().__init__(text)
+        self.override = override
 
 
 class Stack:
@@ -127,10 +131,10 @@ class Stack:
             parameter = self._parameters[name]
             if isinstance(parameter, dict) and "Default" in parameter:
                 return self.value(parameter["Default"])
-            raise Unresolved(f"parameter {name}, which has no default")
+            raise Unresolved(f"parameter {name}, which has no default", name)
         if name in self.resources:
             return self.physical_name(name)
-        raise Unresolved(f"Ref {name}, which is not declared here")
+        raise Unresolved(f"Ref {name}, which is not declared here", name)
 
     def _pseudo(self, name: str) -> Any:
         return {
@@ -174,7 +178,7 @@ class Stack:
         if (logical_id, attribute) in self._attributes:
             return self._attributes[logical_id, attribute]
         if logical_id not in self.resources:
-            raise Unresolved(f"GetAtt {text}: {logical_id} is not declared here")
+            raise Unresolved(f"GetAtt {text}: {logical_id} is not declared here", text)
         name = self.physical_name(logical_id)
         short = name.rpartition("/")[2].rpartition(":")[2]
         if attribute == "Arn":
@@ -185,7 +189,9 @@ class Stack:
             return f"{self._arn(logical_id, short)}/stream/2026-01-01T00:00:00.000"
         if attribute in ("QueueUrl", "Ref"):
             return name
-        raise Unresolved(f"GetAtt {text}")
+        if attribute in ("DomainName", "RegionalDomainName"):
+            return f"{short}.s3.{'' if attribute == 'DomainName' else self.region + '.'}amazonaws.com"
+        raise Unresolved(f"GetAtt {text}", text)
 
     def _sub(self, argument: Any) -> str:
         text, local = (argument, {}) if isinstance(argument, str) else (argument[0], argument[1])

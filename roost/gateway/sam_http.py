@@ -157,7 +157,7 @@ class HttpApis:
             key = str(template.property(route, "RouteKey", ""))
             function, integration = template.target(route)
             if function is None:
-                template.problems.add(route.line, f"route {name} ({key}) leads to no Python function of this template")
+                template.problems.warn(route.line, f"route {name} ({key}) leads to no Python function here: left out")
                 continue
             payload = "1.0" if str(template.property(integration, "PayloadFormatVersion")) == "1.0" else "2.0"
             method, _, path = key.partition(" ") if " " in key else ("ANY", "", "$default")

@@ -3,7 +3,10 @@ that WebSocket apps declare by hand. Source: AWS SAM developer guide, "AWS SAM r
 
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -118,7 +121,9 @@ class _Reader:
         try:
             resolved = self._stack.value(value)
         except Unresolved as problem:
-            self.problems.add(line, f"{what}: cannot resolve {problem}: give it a value with --set")
+            self.problems.add(
+                line, f"{what}: cannot resolve {problem}: give it a value with --set {problem.override or what}=…"
+            )
             return default
         return default if resolved is None else resolved
 
@@ -176,6 +181,9 @@ class _Reader:
 
     def _code_root(self, logical: str, body: Map) -> Path | None:
         uri = self.property(body, "CodeUri", None, "Function") or self.property(body, "Code")
+        inline = self.property(body, "InlineCode") or (uri.get("ZipFile") if isinstance(uri, dict) else None)
+        if isinstance(inline, str):
+            return _folder_of(inline)
         if uri is None:
             uri = "."
         folder = (self._root / uri).resolve() if isinstance(uri, str) else None
@@ -235,7 +243,7 @@ class _Reader:
         for key, route in declared.items() if isinstance(declared, dict) else []:
             function = self.function_at((route or {}).get("FunctionArn"))
             if function is None:
-                self.problems.add(body.line, f"route {key} names no Python function of this template")
+                self.problems.warn(body.line, f"route {key} names no Python function of this template: left out")
             else:
                 two_way = (route or {}).get("RouteResponseSelectionExpression") == "$default"
                 routes[str(key)] = Route(str(key), function, two_way)
@@ -259,7 +267,7 @@ class _Reader:
             key = str(self.property(route, "RouteKey", ""))
             function, _ = self.target(route)
             if function is None:
-                self.problems.add(route.line, f"route {name} ({key}) leads to no Python function of this template")
+                self.problems.warn(route.line, f"route {name} ({key}) leads to no Python function here: left out")
                 continue
             two_way = self.property(route, "RouteResponseSelectionExpression") == "$default"
             routes[key] = Route(key, function, two_way)
@@ -339,3 +347,11 @@ def _simple_table(properties: Mapping[str, Any]) -> dict[str, Any]:
         "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}],
         "BillingMode": "PAY_PER_REQUEST",
     }
+
+
+def _folder_of(source: str) -> Path:
+    """A folder, for as long as this process lives, with a source that stands in a template, as Lambda names it."""
+    folder = Path(tempfile.mkdtemp(prefix="roost-inline-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "index.py").write_text(source, encoding="utf-8")
+    return folder

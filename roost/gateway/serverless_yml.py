@@ -117,6 +117,9 @@ class _Reader:
             if "image" in body and "handler" not in body:
                 self.problems.warn(line, f"function {key} is a container image: left out, with its routes")
                 continue
+            if str(body.get("handler")).startswith("wsgi_handler.") and not (self._root / "wsgi_handler.py").is_file():
+                self.problems.warn(line, f"function {key}: serverless-wsgi makes its handler when it packs: left out")
+                continue
             runtime = str(self.get(body, "runtime") or self.get(self.provider, "runtime") or _DEFAULT_RUNTIME)
             if not runtime.startswith("python"):
                 self.problems.warn(line, f"function {key} runs on {runtime}: left out, with its routes")

@@ -103,7 +103,8 @@ class _LogHandler(logging.Handler):
         view, last = current.get(), logging.lastResort
         if view is not None and record.name != "roost.gateway.functions":  # what the gateway says about the function
             record.__dict__["aws_request_id"] = view.request_id
-            sys.stdout.write(self.format(record) + "\n")
+            if self.filter(record):  # libraries with handlers of their own keep their records out of this one
+                sys.stdout.write(self.format(record) + "\n")
         elif last is not None and record.levelno >= last.level and logging.getLogger().handlers == [self]:
             last.handle(record)
         return True

@@ -205,6 +205,24 @@ def test_pythons_last_resort_still_shows_the_gateways_own_warnings(
     assert (printed.out, printed.err) == ("", "of the process\n")
 
 
+def test_libraries_may_keep_their_records_out_of_the_root_loggers_lines(
+    root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As AWS's Powertools do, whose loggers print each record themselves."""
+    (root / "filtered.py").write_text(
+        "import logging\n"
+        "for each in logging.getLogger().handlers:\n"
+        "    each.addFilter(lambda record: record.name != 'own.handler')\n"
+        "def handler(event, context):\n"
+        "    logging.getLogger('own.handler').warning('said twice')\n"
+        "    logging.getLogger('other').warning('said once')\n"
+    )
+    with running(root, "filtered.handler") as functions:
+        functions.call("filtered.handler")
+    printed = capfd.readouterr().out
+    assert ("said once" in printed, "said twice" in printed) == (True, False)
+
+
 # -- stopping --------------------------------------------------------------------------------------------------------
 
 

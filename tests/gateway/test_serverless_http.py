@@ -114,3 +114,17 @@ def test_what_lets_nobody_through_is_said_loudly_with_its_place(tmp_path: Path) 
 def test_an_address_of_the_rest_api_becomes_ours(tmp_path: Path) -> None:
     text = one_function("URL: !Sub https://${ApiGatewayRestApi}.execute-api.${AWS::Region}.amazonaws.com/dev/rooms")
     assert read(tmp_path, text).functions["f"].environment["URL"] == f"{BASE}/dev/rooms"
+
+
+def test_a_handler_that_a_plug_in_makes_is_left_out_and_the_rest_runs(tmp_path: Path) -> None:
+    text = """
+    service: app
+    provider: { name: aws, runtime: python3.13 }
+    plugins: [serverless-wsgi]
+    functions:
+      api: { handler: wsgi_handler.handler, events: [http: ANY /] }
+      f: { handler: m.f, events: [websocket: $default] }
+    """
+    service = read(tmp_path, text)
+    assert (list(service.functions), service.rest) == (["f"], None)
+    assert any("serverless-wsgi makes its handler" in line for line in service.warnings)
