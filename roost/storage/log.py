@@ -54,6 +54,7 @@ from roost.storage.table import (
 
 _TRIES = 8
 _PAUSE = 0.01  # seconds at most before the second try; doubled for each further one, up to half a second
+_PATIENCE = 4_000_000  # microseconds after which no other try begins: somebody waits, and a function's time is limited
 _REREADS = 5  # of a range with a hole in it
 _REREAD_PAUSE = 0.02
 
@@ -124,6 +125,16 @@ class Log:
         it read may have changed; it may raise, and then nothing was appended. Raises `Busy`, or `StoreUnavailable`
         when nobody knows.
         """
+        doubts: list[StoreUnavailable] = []
+        try:
+            return self._append(stream, change, doubts)
+        except (Busy, Throttled, Conflict):
+            if doubts:
+                raise doubts[-1] from None  # a write whose answer was lost may still happen
+            raise
+
+    def _append(self, stream: str, change: Change | Callable[[], Change], doubts: list[StoreUnavailable]) -> Appended:
+        began = self._now_us()
         for attempt in range(_TRIES):
             wanted = change if isinstance(change, Change) else change()
             chain = self._chain(stream)
@@ -138,7 +149,8 @@ class Log:
                     return before
             except (Throttled, Conflict):
                 self._forget(stream, chain)
-            except StoreUnavailable:
+            except StoreUnavailable as failure:
+                doubts.append(failure)
                 self._forget(stream, chain)
                 committed = self._remembered(wanted)
                 if committed is not None:
@@ -150,6 +162,8 @@ class Log:
                 raise
             if not self._table.exclusive or attempt:
                 self._sleep(random.uniform(0, min(0.5, _PAUSE * 2**attempt)))  # noqa: S311  jitter, no secret
+            if self._now_us() - began > _PATIENCE:
+                break
         raise Busy("the log is too busy")
 
     def _chain(self, channel: str) -> _Chain:

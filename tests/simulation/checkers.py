@@ -37,6 +37,7 @@ def check(record: Record) -> None:
     who_sits_still_hears_everything(record, logs)
     history_is_whole(record, logs)
     everybody_is_answered(record)
+    nothing_was_sent_means_that(record, logs)
     everybody_sits_in_one_place(record)
 
 
@@ -143,6 +144,13 @@ def history_is_whole(record: Record, logs: Logs) -> None:
 def everybody_is_answered(record: Record) -> None:
     """G16: whoever asks for something is told what became of it, whatever fails."""
     assert record.unanswered == []
+
+
+def nothing_was_sent_means_that(record: Record, logs: Logs) -> None:
+    """G16: who is told so can say it again without saying it twice. (Who said it is told so by each handing over.)"""
+    texts = {message.text for log in logs.values() for message in log}
+    denied = {said.text for said in record.said.values() if said.denied and said.times == 1}
+    assert not denied & texts, "a line was stored of which it was said that it was not"
 
 
 def everybody_sits_in_one_place(record: Record) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from roost.chat.errors import RateLimited
 from roost.chat.ports import Outcome
 from roost.testing import MemoryTable
 
@@ -28,6 +29,8 @@ class Said:
     connection: str
     message_id: str
     began: int = 0  #: the step at which it was first handled
+    times: int = 0  #: how often it was handed over
+    denied: bool = False  #: its author was told that nothing was sent
     acknowledged: bool = False  #: a line that was handled to its end without a word back
     disturbed: bool = False  #: something failed while it was handled: some may not have been told
 
@@ -108,6 +111,7 @@ class Record:
         """A frame is being handled."""
         self.step += 1
         said.began = said.began or self.step
+        said.times += 1
         if said.text.startswith("/channel "):
             self.connections[said.connection].was_in.add(said.text.split()[1])
         return Handling(said, frozenset(each.text for each in self.said.values() if each.acknowledged))
@@ -117,6 +121,7 @@ class Record:
         said = handling.said
         if not said.command:
             said.acknowledged |= not handling.told
+            said.denied |= RateLimited.sentence in handling.told
         elif not handling.told:
             self.unanswered.append(said.text)
         elif said.text.startswith("/history"):

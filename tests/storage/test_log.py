@@ -190,6 +190,29 @@ def test_a_store_that_stays_busy_is_said_to_be_and_nothing_is_there() -> None:
     assert stored(table) == []
 
 
+def test_after_a_lost_answer_nobody_is_told_that_nothing_was_appended() -> None:
+    """G16: the write may still happen, late."""
+    table = prepared(Failing([Throttled(""), StoreUnavailable(""), *[Throttled("")] * 20]))
+    with pytest.raises(StoreUnavailable):
+        Log(table, FakeClock().now_us, FakeClock().sleep).append(C, draft("one", "id"))
+
+
+def test_a_slow_store_is_given_up_before_a_function_runs_out_of_time() -> None:
+    clock = FakeClock()
+    table = prepared(Failing([Throttled("")] * 20))
+    tried = []
+
+    def slow(operations: Any) -> None:
+        tried.append(clock.now)
+        clock.now += 3
+        raise Throttled("")
+
+    table.transact = slow  # type: ignore[method-assign]  # as after all its own tries
+    with pytest.raises(Busy):
+        Log(table, clock.now_us, clock.sleep).append(C, draft("one", "id"))
+    assert len(tried) == 2
+
+
 def test_without_a_client_id_an_unknown_outcome_is_passed_on() -> None:
     table = prepared(Failing([StoreUnavailable("")]))
     table.transact = lambda operations: (_ for _ in ()).throw(StoreUnavailable(""))  # type: ignore[method-assign]
