@@ -27,7 +27,7 @@ from tests.tools import ROOT, roost_gateway
 
 APP = ROOT / "tests" / "gateway" / "apps" / "recorder"
 RECORDED = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "tests" / "events").glob("*.json"))}
-KINDS = ("authorizer", "connect", "message", "disconnect", "http_2_0")
+KINDS = ("authorizer", "connect", "message", "disconnect", "http_2_0", "rest_1_0")
 REGION = "eu-west-1"
 
 #: Maps whose keys are the client's or the app's choice: only the types of their values count.
@@ -38,16 +38,20 @@ _FREE = frozenset(
 
 #: What MiniStack 1.5.33 leaves out, and what it adds.
 _UNTOLD = {"requestContext.messageDirection", "requestContext.authorizer.integrationLatency"}
+_NOBODY = {
+    f"identity.{name}" for name, value in RECORDED["rest_1_0"]["requestContext"]["identity"].items() if not value
+}
 MINISTACK: Mapping[str, tuple[set[str], set[str]]] = {
     "connect": (_UNTOLD, {"body"}),
     "message": (_UNTOLD, set()),
     "disconnect": (_UNTOLD | {"headers.*", "multiValueHeaders.*"}, {"body"}),
     "http_2_0": ({"cookies", "requestContext.domainPrefix"}, set()),
+    "rest_1_0": ({f"requestContext.{name}" for name in ("domainName", "domainPrefix", *_NOBODY)}, {"version"}),
 }
 
 
 def shape(value: Any, name: str = "") -> dict[str, str]:
-    """Each key with its type: `{"requestContext.stage": "str", "headers.*": "str", …}`."""
+    """Each key with its type: `{"requestContext.stage": "str", "headers.*": "str", …}`; null is `NoneType`."""
     last = name.rpartition(".")[2]
     if isinstance(value, dict) and last in _FREE:
         return {f"{name}.*": kind for each in value.values() for kind in set(shape(each).values())}
@@ -80,7 +84,7 @@ def kind_of(event: Mapping[str, Any]) -> str:
     kind = event["requestContext"].get("eventType")
     if kind == "MESSAGE" and event["requestContext"]["routeKey"] == "$default":
         return "default"
-    return str(kind).lower() if kind else "http_2_0"
+    return str(kind).lower() if kind else "http_2_0" if event.get("version") == "2.0" else "rest_1_0"
 
 
 def client(service: str, endpoint: str) -> Any:
@@ -88,7 +92,7 @@ def client(service: str, endpoint: str) -> Any:
     return session.client(service, endpoint_url=endpoint)
 
 
-def talk(websocket: str, http: str) -> None:
+def talk(websocket: str, http: str, rest: str) -> None:
     """What a client says, on either side."""
     headers = {"X-Custom": "1", "Cookie": "a=b"}
     url = f"{websocket}?token=t1&token=t2"
@@ -97,25 +101,30 @@ def talk(websocket: str, http: str) -> None:
             socket.send(text)
             assert socket.recv(30) == "kept"
     sent = {"Content-Type": "application/json", "Cookie": "sid=abc; theme=dark"}
-    request = urllib.request.Request(f"{http}/rooms/42?a=1&a=2", data=b'{"x":1}', headers=sent)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.read() == b"kept"
+    for address in (f"{http}/rooms/42", f"{rest}/rest/42"):
+        request = urllib.request.Request(f"{address}?a=1&a=2", data=b'{"x":1}', headers=sent)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.read() == b"kept"
+
+
+Addresses = tuple[str, str, str, str]  # of the WebSocket API, the HTTP API, the REST API; the table's name
 
 
 # -- the two players --------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def in_our_gateway(endpoint: str, folder: Path, *how: str) -> Iterator[tuple[str, str, str]]:
+def in_our_gateway(endpoint: str, folder: Path, *how: str) -> Iterator[Addresses]:
     app, stage = folder / "app", "isolated" if how else "inside"
     shutil.copytree(APP, app)
     options = ("--dynamodb", endpoint, "--stage", stage, *how)
     with roost_gateway(app / "serverless.yml", folder / "data", *options) as running:
-        yield running.url, f"http://127.0.0.1:{running.port}", f"{stage}-events"
+        base = f"http://127.0.0.1:{running.port}"
+        yield running.url, base, f"{base}/{stage}", f"{stage}-events"
 
 
 @contextlib.contextmanager
-def in_ministack(endpoint: str, folder: Path) -> Iterator[tuple[str, str, str]]:
+def in_ministack(endpoint: str, folder: Path) -> Iterator[Addresses]:
     table = "ministack-events"
     client("dynamodb", endpoint).create_table(
         TableName=table,
@@ -142,8 +151,9 @@ def in_ministack(endpoint: str, folder: Path) -> Iterator[tuple[str, str, str]]:
         AuthorizerId=authorizer,
     )
     http = api(apis, "HTTP", record, ("POST /rooms/{id}",), "$default")
+    rest = f"{endpoint}/restapis/{rest_api(endpoint, record)}/dev/_user_request_"
     base = f"{endpoint}/_aws/execute-api"
-    yield f"{base.replace('http', 'ws')}/{websocket}/dev", f"{base}/{http}/$default", table
+    yield f"{base.replace('http', 'ws')}/{websocket}/dev", f"{base}/{http}/$default", rest, table
 
 
 def deploy(endpoint: str, table: str, name: str) -> str:
@@ -177,6 +187,21 @@ def api(apis: Any, protocol: str, function: str, routes: tuple[str, ...], stage:
     return identity
 
 
+def rest_api(endpoint: str, function: str) -> str:
+    """A REST API with the one resource `/rest/{id}`; its id."""
+    apis = client("apigateway", endpoint)
+    identity = str(apis.create_rest_api(name="rest")["id"])
+    resource = apis.get_resources(restApiId=identity)["items"][0]["id"]
+    for part in ("rest", "{id}"):
+        resource = apis.create_resource(restApiId=identity, parentId=resource, pathPart=part)["id"]
+    method = {"restApiId": identity, "resourceId": resource, "httpMethod": "POST"}
+    apis.put_method(**method, authorizationType="NONE")
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
+    apis.put_integration(**method, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    apis.create_deployment(restApiId=identity, stageName="dev")
+    return identity
+
+
 # -- what must hold ---------------------------------------------------------------------------------------------------
 
 PLAYERS: Mapping[str, Any] = {
@@ -192,8 +217,8 @@ def player(
 ) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
     """A player's name, and the event of each kind that the app got from it."""
     folder = tmp_path_factory.mktemp("player")
-    with PLAYERS[request.param](ministack_endpoint, folder) as (websocket, http, table):
-        talk(websocket, http)
+    with PLAYERS[request.param](ministack_endpoint, folder) as (websocket, http, rest, table):
+        talk(websocket, http, rest)
         kept = Kept(ministack_endpoint, table)
         eventually(lambda: len(kept.all()) == len(KINDS) + 1, 30)
         yield request.param, kept.by_kind()
