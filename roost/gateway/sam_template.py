@@ -29,6 +29,7 @@ from roost.gateway.yaml_file import Map, Problems
 _FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
 _TABLES = ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable")
 _LAYERS = ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion")
+_NOT_SERVED = ("AWS::ApiGateway::RestApi", "AWS::Serverless::Application", "AWS::CloudFormation::Stack")
 _FUNCTION_ARN = re.compile(r":function:([A-Za-z0-9_-]+)")
 
 
@@ -70,6 +71,8 @@ class _Reader:
         apis = HttpApis(self, functions)
         http, rest = apis.http(), apis.rest()
         apis.not_served()
+        for logical, body in self.of_type(*_NOT_SERVED):
+            self.problems.warn(body.line, f"{logical} ({body['Type']}) is not served here")
         tables = tuple(self._tables())
         if not functions:
             self.problems.add(1, "there is no Python function")
@@ -184,6 +187,9 @@ class _Reader:
         inline = self.property(body, "InlineCode") or (uri.get("ZipFile") if isinstance(uri, dict) else None)
         if isinstance(inline, str):
             return _folder_of(inline)
+        metadata = body.get("Metadata")
+        if isinstance(metadata, dict) and metadata.get("aws:asset:property") == "Code":
+            uri = metadata.get("aws:asset:path")  # CDK: the folder in cdk.out that it would upload
         if uri is None:
             uri = "."
         folder = (self._root / uri).resolve() if isinstance(uri, str) else None

@@ -31,6 +31,7 @@ Resources:
     Properties:
       ApiId: !Ref Api
       IntegrationUri: !Sub arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/${Node.Arn}/invocations
+  Nested: { Type: AWS::Serverless::Application, Properties: { Location: other.yaml } }
   Mock: { Type: AWS::ApiGatewayV2::Integration, Properties: { ApiId: !Ref Api, IntegrationType: MOCK } }
   One: { Type: AWS::ApiGatewayV2::Route, Properties: { ApiId: !Ref Api, RouteKey: a, Target: !Sub "integrations/${ToHere}" } }
   Two: { Type: AWS::ApiGatewayV2::Route, Properties: { ApiId: !Ref Api, RouteKey: b, Target: !Sub "integrations/${ToNode}" } }
@@ -51,6 +52,7 @@ def test_a_route_to_what_does_not_run_here_is_left_out_with_a_warning(tmp_path: 
     assert list(service.websocket.routes) == ["a"]
     left_out = [line for line in service.warnings if "leads to no Python function here" in line]
     assert [route in line for route, line in zip("bc", left_out, strict=True)] == [True, True]
+    assert any("Nested (AWS::Serverless::Application) is not served here" in line for line in service.warnings)
 
 
 def test_what_only_the_cloud_knows_is_named_as_set_takes_it(tmp_path: Path) -> None:
@@ -71,3 +73,57 @@ def test_what_only_the_cloud_knows_is_named_as_set_takes_it(tmp_path: Path) -> N
     assert "--set Queue.Odd=…" in message
     service = read(tmp_path, text, "template.yaml", overrides={"Secret": "x", "Queue.Odd": "y"})
     assert service.functions["F"].environment == {"A": "x", "B": "y", "C": "b.s3.amazonaws.com"}
+
+
+CDK = """{
+ "Resources": {
+  "ConnectF1A2": {
+   "Type": "AWS::Lambda::Function",
+   "Properties": {
+    "Code": {"S3Bucket": {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}, "S3Key": "abc.zip"},
+    "Environment": {"Variables": {
+     "TABLE": {"Ref": "TableCD117FA1"},
+     "URL": {"Fn::Join": ["", ["https://", {"Ref": "Api94C4DBB1"}, ".execute-api.", {"Ref": "AWS::Region"}, ".", {"Ref": "AWS::URLSuffix"}, "/dev"]]}
+    }},
+    "Handler": "index.handler",
+    "Role": {"Fn::GetAtt": ["RoleE0B0", "Arn"]},
+    "Runtime": "python3.13"
+   },
+   "DependsOn": ["RoleE0B0"],
+   "Metadata": {"aws:cdk:path": "S/Connect/Resource", "aws:asset:path": "asset.abc", "aws:asset:is-bundled": false, "aws:asset:property": "Code"}
+  },
+  "RoleE0B0": {"Type": "AWS::IAM::Role"},
+  "TableCD117FA1": {"Type": "AWS::DynamoDB::Table", "Properties": {"BillingMode": "PAY_PER_REQUEST"}},
+  "Api94C4DBB1": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "Api", "ProtocolType": "WEBSOCKET", "RouteSelectionExpression": "$request.body.action"}},
+  "Route7D7F8E15": {
+   "Type": "AWS::ApiGatewayV2::Route",
+   "Properties": {
+    "ApiId": {"Ref": "Api94C4DBB1"}, "AuthorizationType": "NONE", "RouteKey": "$connect",
+    "Target": {"Fn::Join": ["", ["integrations/", {"Ref": "Integration1A2B"}]]}
+   }
+  },
+  "Integration1A2B": {
+   "Type": "AWS::ApiGatewayV2::Integration",
+   "Properties": {
+    "ApiId": {"Ref": "Api94C4DBB1"}, "IntegrationType": "AWS_PROXY",
+    "IntegrationUri": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":apigateway:", {"Ref": "AWS::Region"}, ":lambda:path/2015-03-31/functions/", {"Fn::GetAtt": ["ConnectF1A2", "Arn"]}, "/invocations"]]}
+   }
+  },
+  "Stage": {"Type": "AWS::ApiGatewayV2::Stage", "Properties": {"ApiId": {"Ref": "Api94C4DBB1"}, "AutoDeploy": true, "StageName": "dev"}}
+ },
+ "Parameters": {"BootstrapVersion": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/cdk-bootstrap/hnb659fds/version"}}
+}
+"""  # noqa: E501  as CDK writes it
+
+
+def test_a_template_that_cdk_has_made_runs_from_its_assets(tmp_path: Path) -> None:
+    (tmp_path / "asset.abc").mkdir()
+    (tmp_path / "asset.abc" / "index.py").write_text("def handler(event, context): ...\n")
+    service = read(tmp_path, CDK, "Stack.template.json")
+    assert check_handlers(service) == []
+    (function,) = service.functions.values()
+    assert function.code_root == tmp_path / "asset.abc"
+    assert function.environment["URL"] == "http://127.0.0.1:8000/dev"
+    assert function.environment["TABLE"] == service.tables[0].name
+    assert service.websocket is not None
+    assert (list(service.websocket.routes), service.websocket.stage) == (["$connect"], "dev")
