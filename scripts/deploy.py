@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, WaiterError
+from botocore.exceptions import ConnectionError as NotConnected
 from samtranslator.yaml_helper import yaml_parse
 
 from scripts.build_lambda import ROOT, TARGET, build
@@ -73,6 +74,8 @@ def sign_in(region: str | None) -> Account:
         if session.get_credentials() is None:
             sys.exit("There are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         number = session.client("sts").get_caller_identity()["Account"]
+    except (NotConnected, HTTPClientError) as error:
+        sys.exit(f"AWS cannot be reached: {error}")
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"AWS does not accept these credentials: {error}")
     return Account(session, session.region_name, number)

@@ -33,6 +33,7 @@ class Project:
         """Run scripts/deploy.py as the Makefile does; what it printed."""
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        clean["HOME"] = str(self.folder)  # where AWS's tools would find settings, and leave some
         done = subprocess.run(
             [str(PYTHON), "-m", "scripts.deploy", *arguments],
             cwd=self.folder,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.deploy.stack import REGION, Project
 from tests.deploy.template import resources, translated
-from tests.tools import ROOT, ministack, wscat
+from tests.tools import ROOT, free_port, ministack, wscat
 
 HERE = ("--region", REGION)
 
@@ -24,14 +24,14 @@ def project(account: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
 # -- before anything is done ------------------------------------------------------------------------------------------
 
 
-def test_without_credentials_there_is_one_line(project: Project, tmp_path: Path) -> None:
-    missing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path)}
+def test_without_credentials_there_is_one_line(project: Project) -> None:
+    missing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     said = project.script("up", *HERE, status=1, **missing)
     assert said == "There are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.\n"
 
 
-def test_without_a_region_there_is_one_line(project: Project, tmp_path: Path) -> None:
-    said = project.script("down", status=1, HOME=str(tmp_path))
+def test_without_a_region_there_is_one_line(project: Project) -> None:
+    said = project.script("down", status=1)
     assert said == "Which region? Say REGION=eu-west-1, for instance.\n"
 
 
@@ -42,6 +42,13 @@ def test_with_credentials_that_are_not_accepted_there_is_one_line(project: Proje
     assert said.count("\n") == 1
     said = project.script("up", *HERE, status=1, AWS_PROFILE="nobody")
     assert said == "AWS does not accept these credentials: The config profile (nobody) could not be found\n"
+
+
+def test_without_a_network_there_is_one_line(project: Project) -> None:
+    nowhere = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_MAX_ATTEMPTS": "1"}
+    said = project.script("up", *HERE, status=1, **nowhere)
+    assert said.startswith("AWS cannot be reached: ")
+    assert said.count("\n") == 1
 
 
 def test_it_says_what_it_will_make_and_what_that_costs_and_asks(project: Project) -> None:
