@@ -10,6 +10,7 @@ from roost.chat.people import People
 from roost.chat.ports import Clock, Push
 from roost.chat.reactions import Reactions
 from roost.chat.reads import Reads
+from roost.chat.search import Search
 from roost.chat.streams import Streams
 from roost.storage.table import Table
 
@@ -25,3 +26,4 @@ class Chat:
         self.reactions = Reactions(self.core, self.channels, self.messages)
         self.reads = Reads(self.core, self.channels)
         self.streams = Streams(self.core, self.channels, self.people)
+        self.search = Search(self.core, self.channels, self.people)

@@ -363,3 +363,17 @@ class UserNotInChannel(Refused):
 
     code = "user_not_in_channel"
     sentence = "They do not belong to that channel."
+
+
+class NoQuery(Refused):
+    """A search for nothing."""
+
+    code = "no_query"
+    sentence = "What are you looking for?"
+
+
+class QueryTooLong(Refused):
+    """A search over 500 characters."""
+
+    code = "invalid_arguments"
+    sentence = "A search has at most 500 characters."

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from roost.slack import auth, chat, conversations, reactions, users
+from roost.slack import auth, chat, conversations, reactions, search, users
 from roost.slack.arguments import Arguments
 from roost.slack.auth import Nothing
 
@@ -39,6 +39,7 @@ class Method:
 
 
 _NAMELESS = {"name": "invalid_name_required"}
+_QUERYLESS = {"query": "no_query"}
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -80,6 +81,7 @@ METHODS: dict[str, Method] = {
         Method("reactions.get", reactions.get, reactions.Get, ("reactions:read",)),
         Method("pins.add", reactions.pin, reactions.Pin, ("pins:write",), 2),
         Method("pins.remove", reactions.unpin, reactions.Pin, ("pins:write",), 2),
+        Method("search.messages", search.messages, search.Search, ("search:read",), 2, PEOPLE, _QUERYLESS),
         Method("pins.list", reactions.pins, reactions.Pins, ("pins:read",), 2),
     )
 }

@@ -258,6 +258,23 @@ class JobRow(Row, frozen=True):
     error: str = ""  #: why it failed last, for the admin
 
 
+class PostingsRow(Row, frozen=True):
+    """Messages of one channel that hold a term: the first ts in microseconds, then the step to each next one.
+
+    `number` counts the full blocks before this one.
+    """
+
+    number: int
+    first: int
+    steps: list[int] = []
+
+
+class IndexedRow(Row, frozen=True):
+    """How far a channel's log was indexed."""
+
+    seq: int
+
+
 WORKSPACE = Key("T", "META")
 JOBS = "O#JOBS"  #: the partition of all jobs
 PARKED_INDEX = "O#PARKED"  #: G1: parked jobs by id
@@ -371,6 +388,26 @@ def job_key(job: str) -> Key:
 def user_token_key(user: str, token: str) -> Key:
     """A member's token, by its id."""
     return Key(f"U#{user}", f"K#{token}")
+
+
+def postings_key(term: str, channel: str) -> Key:
+    """The newest messages of a channel that hold a term: the block that grows."""
+    return Key(f"S#{term}", channel)
+
+
+def full_postings_key(term: str, channel: str, number: int) -> Key:
+    """A full block of older messages of a channel that hold a term."""
+    return Key(f"SB#{term}#{channel}", f"{number:08}")
+
+
+def word_key(ending: str, word: str) -> Key:
+    """A word, under one of its endings."""
+    return Key(f"SW#{ending[0]}", f"{ending}#{word}")
+
+
+def indexed_key(channel: str) -> Key:
+    """How far a channel's log was indexed."""
+    return Key(f"C#{channel}", "SEARCH")
 
 
 def channels_index(team: str) -> str:

@@ -37,6 +37,7 @@ from roost.storage.items import (
     to_item,
 )
 from roost.storage.table import (
+    MAX_PAGE_ITEMS,
     ConditionFailed,
     Conflict,
     Equals,
@@ -259,15 +260,33 @@ class Log:
             self._sleep(_REREAD_PAUSE)
         return [(number, event) for place, (number, event) in enumerate(found, seq + 1) if number == place]
 
-    def _read_since(self, stream: str, seq: int, head: HeadRow) -> list[tuple[int, EventRow]]:
+    def next(self, stream: str, seq: int, limit: int) -> list[tuple[int, EventRow]]:
+        """The next events after `seq`, at most `limit`, without a hole between them, strong. What has expired is passed
+        over; what is not visible yet is waited for."""
+        for _ in range(_REREADS):
+            found = self._read_since(stream, seq, self.head(stream), limit)
+            if not found or found[0][0] == seq + 1 or self._is_old(found[0][1].ts):
+                break
+            self._sleep(_REREAD_PAUSE)
+        first = found[0][0] if found else 0
+        return [(number, event) for place, (number, event) in enumerate(found, first) if number == place]
+
+    def _is_old(self, ts: str) -> bool:
+        """Whether what came before an event may have expired."""
+        return int(ts.partition(".")[0]) < self._now_us() // 1_000_000 - LOG_LIFE + 86_400
+
+    def _read_since(self, stream: str, seq: int, head: HeadRow, limit: int = 1_000_000) -> list[tuple[int, EventRow]]:
         newest = format_ts(head.ts)
         oldest = format_ts(max(0, head.ts - LOG_LIFE * 1_000_000))
         found: list[tuple[int, EventRow]] = []
         for month in reversed(months_down(month_of(newest), month_of(oldest))):
             after: str | None = None
             while True:
-                page = self._table.query(f"L#{stream}#{month}", low=f"{seq + 1:012}", after=after)
+                some = min(limit - len(found), MAX_PAGE_ITEMS)
+                page = self._table.query(f"L#{stream}#{month}", low=f"{seq + 1:012}", limit=some, after=after)
                 found += [(int(str(item["SK"])), from_item(item, EventRow)) for item in page.items]
+                if len(found) >= limit:
+                    return found
                 if page.next is None:
                     break
                 after = page.next
