@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ from roost.slack.api import WebApi
 from roost.storage import seats
 from roost.storage.log import Busy
 from roost.storage.receivers import STREAM
-from roost.storage.table import Conflict, Table, Throttled
+from roost.storage.table import Conflict, Item, Table, Throttled
 from roost.stream import EventStream, renderer
 
 log = logging.getLogger("roost.app")
@@ -71,6 +71,16 @@ class App:
         if kind == "DISCONNECT":
             return self._guarded(context, lambda: self._disconnect(context))
         return self._guarded(context, lambda: self._http(event, context))
+
+    def follow(self, items: Iterable[Item]) -> None:
+        """Do what may be late, for new items of logs: bring the search index up to their end. Harmless when repeated.
+
+        Raises what the store raises; whoever calls tries again.
+        """
+        logs = dict.fromkeys(str(item["PK"]).split("#")[1] for item in items if str(item["PK"]).startswith("L#"))
+        for channel in logs:
+            if channel != self.chat.core.workspace.team:
+                self.chat.search.index(channel)
 
     @staticmethod
     def runs_beside_others(event: Mapping[str, Any]) -> bool:

@@ -36,6 +36,7 @@ class Core:
         self.log = Log(table, clock.now_us, clock.sleep)
         self.receivers = Receivers(table)
         self.delivery = delivery(self.receivers)
+        self.happened: Callable[[str], None] = _nothing  #: told of each log that grew: what may be late follows it
 
     @functools.cached_property
     def workspace(self) -> WorkspaceRow:
@@ -65,6 +66,7 @@ class Core:
         """
         place, made = self._append(channel.id, deed, events, messages, once)
         if not place.duplicate:
+            self.happened(channel.id)
             self.delivery.tell(channel, _recorded(channel.id, place, made), source, self._gateway_time(time))
         return place, made
 
@@ -94,6 +96,10 @@ class Core:
 
     def _gateway_time(self, time: int | None) -> int:
         return self.clock.now_us() // 1000 if time is None else time
+
+
+def _nothing(stream: str) -> None:
+    """Nobody follows."""
 
 
 def _recorded(stream: str, place: Appended, events: Sequence[AnyEvent]) -> list[Recorded]:

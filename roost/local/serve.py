@@ -20,6 +20,7 @@ from roost.gateway.definition import Function, HttpApi, HttpRoute, Route, Servic
 from roost.gateway.functions import Done, Failed, Returned
 from roost.gateway.sockets import Sockets
 from roost.local.clock import SystemClock
+from roost.local.indexer import Indexer
 from roost.local.meter import Ledger, Meter, MeteredPush, MeteredTable
 from roost.local.push import GatewayPush
 from roost.local.store import Store, open_store
@@ -176,18 +177,22 @@ async def serve(
         if alone:
             app.begin_alone()
             meter.take()  # which AWS has no need of
-        functions = ChatFunctions(app, Hub(loop), meter, side_by_side=alone)
+        hub = Hub(loop)
+        functions = ChatFunctions(app, hub, meter, side_by_side=alone)
+        indexer = Indexer(app.chat, hub)
         names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
         # The chat pushes without the management API, so nobody else gets to push through it either.
         gateway_settings = server.Settings(names=names, connections_api=False, log_events=log_events)
         gateway = server.Gateway(_service(), functions, sockets, listener, gateway_settings)
         await gateway.start()
+        indexer.start()
         stop = _stop_signal(loop)
         ledger = Ledger(Folder(store.use), meter, store.table, connections=lambda: len(sockets.open), size=store.size)
         others = [asyncio.create_task(each) for each in (_sweep(store), ledger.keep(_METER_SECONDS))]
         gc.freeze()  # what stands now stands until the end: the collector need not look at it again
         started(Running(host, listener.getsockname()[1], store.place))
         await stop.wait()
+        indexer.stop()
         await gateway.stop()
         for each in others:
             each.cancel()
