@@ -9,6 +9,7 @@ returns; nobody waits for it. `--isolated` shares nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import inspect
 import queue
@@ -86,9 +87,9 @@ class _Environment:
         self._pool = pool
         self._loop = loop
         self._function = function
-        self._environ = environ
         self._arn = function_arn(function, pool.service)
-        self._view: View
+        modules = OwnModules(import_paths(function))
+        self._view = View(environ, modules, function.code_root)
         self._handler: Handler | None = None
         self._runner: asyncio.Runner | None = None
         self._look_again = 0.0
@@ -110,21 +111,24 @@ class _Environment:
 
     def _interrupt(self, times: int) -> None:
         """Raise `_Retired` in the thread, and again later if the handler's `except:` has caught it."""
-        if not times or self._thread.ident is None or not self._thread.is_alive():
+        if not self._thread.is_alive():
+            self._view.close_loop()  # its own end may have been interrupted
+            return
+        if not times or self._thread.ident is None:
             return
         thread = ctypes.c_ulong(self._thread.ident)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_Retired))
         if self._runner is not None:
-            self._wake(self._runner)
+            self._wake(self._runner.get_loop())
+        if self._view.event_loop is not None:
+            self._wake(self._view.event_loop)
         self._loop.call_later(_PERSIST_SECONDS, self._interrupt, times - 1)
 
     @staticmethod
-    def _wake(runner: asyncio.Runner) -> None:
-        """An async handler's loop waits in C; a call from outside makes it run Python code."""
-        try:
-            runner.get_loop().call_soon_threadsafe(int)
-        except RuntimeError:
-            return  # closed meanwhile
+    def _wake(loop: asyncio.AbstractEventLoop) -> None:
+        """A handler's loop waits in C; a call from outside makes it run Python code."""
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            loop.call_soon_threadsafe(int)
 
     def whereabouts(self) -> LogError | None:
         """The handler's stack."""
@@ -138,9 +142,9 @@ class _Environment:
     # -- in its own thread ------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        modules = OwnModules(import_paths(self._function))
+        modules = self._view.modules
         try:
-            self._view = View(self._environ, modules, self._function.code_root)
+            self._view.thread = threading.current_thread()
             views.current.set(self._view)
             while (invocation := self._calls.get()) is not None:
                 if not self._take(invocation):
@@ -154,6 +158,7 @@ class _Environment:
             modules.withdraw()
             if self._runner is not None:
                 self._runner.close()
+            self._view.close_loop()
 
     def _take(self, invocation: Invocation) -> bool:
         """Run a call or hand it back; whether another may follow."""

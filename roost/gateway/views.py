@@ -10,6 +10,7 @@ gateway. Functions that need more run with `--isolated`.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextvars
 import importlib
@@ -23,7 +24,7 @@ import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from roost.gateway.own_modules import OwnModules
 
@@ -36,6 +37,13 @@ class View:
         self.modules = modules
         self.directory = directory  #: where its subprocesses start
         self.request_id = ""  #: of the call that it runs now
+        self.thread: threading.Thread | None = None  #: what stands in for the main thread of a function's process
+        self.event_loop: asyncio.AbstractEventLoop | None = None  #: made when that first asks for one
+
+    def close_loop(self) -> None:
+        """Close the event loop that was made, once nothing runs it."""
+        if self.event_loop is not None and not self.event_loop.is_running():
+            self.event_loop.close()
 
 
 #: The view of this thread, or None in the gateway's own threads.
@@ -122,6 +130,7 @@ def install() -> None:
         logging.getLogger().addHandler(_LogHandler())
         _install_imports()
         _install_exit()
+        _install_event_loops()
         _install_threads()
         _install_subprocesses()
 
@@ -144,14 +153,34 @@ def _install_imports() -> None:
 
 
 def _install_exit() -> None:
-    process_exit = os._exit
+    process_exit, process = os._exit, os.getpid()
 
     def exiting(status: int) -> Any:
-        if current.get() is None:
+        if current.get() is None or os.getpid() != process:  # a child that a function has forked may go
             process_exit(status)
         raise Exited(status)
 
     os._exit = exiting
+
+
+def _install_event_loops() -> None:
+    """`asyncio.get_event_loop` makes a loop in a main thread, up to Python 3.13, and so where handlers run."""
+    if sys.version_info >= (3, 14):
+        return
+
+    class Policy(type(asyncio.get_event_loop_policy())):  # type: ignore[misc]  # whichever the process has
+        def get_event_loop(self) -> asyncio.AbstractEventLoop:
+            view = current.get()
+            if view is None or view.thread is not threading.current_thread() or view.event_loop is not None:
+                return cast(asyncio.AbstractEventLoop, super().get_event_loop())
+            try:
+                return cast(asyncio.AbstractEventLoop, super().get_event_loop())
+            except RuntimeError:
+                view.event_loop = self.new_event_loop()
+                self.set_event_loop(view.event_loop)
+                return view.event_loop
+
+    asyncio.set_event_loop_policy(Policy())
 
 
 def _install_threads() -> None:

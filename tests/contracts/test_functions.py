@@ -127,6 +127,45 @@ def test_an_async_handler_is_awaited_in_process(make: Make, kind: type[Any]) -> 
         assert outcome.type == "Runtime.MarshalError"
 
 
+PROGRAMS = """
+import asyncio, multiprocessing, os
+async def soon():
+    await asyncio.sleep(0.01)
+    return "soon"
+def loop(event, context):
+    return asyncio.get_event_loop().run_until_complete(soon())
+def runs(event, context):
+    return asyncio.run(soon())
+def fork(event, context):
+    child = os.fork()
+    if child == 0:
+        os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def speak(pipe):
+    pipe.send("from a child")
+def child(event, context):
+    ours, theirs = multiprocessing.get_context("fork").Pipe()
+    process = multiprocessing.get_context("fork").Process(target=speak, args=(theirs,))
+    process.start()
+    said = ours.recv()
+    process.join()
+    return [said, process.exitcode]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("loop", "soon"), ("runs", "soon"), ("fork", 7), ("child", ["from a child", 0])]
+)
+def test_a_handler_may_use_an_event_loop_and_children_of_its_own(
+    make: Make, root: Path, name: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loop as in a main thread; a child ends with its own status, and only itself."""
+    (root / "programs.py").write_text(PROGRAMS)
+    runner = make(f"programs.{name}")
+    assert [runner.value(f"programs.{name}") for _ in range(2)] == [value, value]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 # -- environments ----------------------------------------------------------------------------------------------------
 
 
