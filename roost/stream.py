@@ -117,14 +117,14 @@ class EventStream:
     # -- frames -----------------------------------------------------------------------------------------------------
 
     def _message(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
-        channel = self._chat.channels.get(asked.channel)
+        channel = self._chat.channels.visible(person, asked.channel)
         posting = Posting(asked.text, thread=asked.thread_ts, client_msg_id=asked.client_msg_id)
         posted = self._chat.messages.post(person, channel, posting)
         return {"ok": True, "reply_to": asked.id, "ts": posted.message.ts, "text": posted.message.row.text}
 
     def _typing(self, connection: ConnectionId, person: Person, asked: _Frame) -> None:
         chat = self._chat
-        channel = chat.channels.get(asked.channel)
+        channel = chat.channels.visible(person, asked.channel)
         chat.channels.check(person, rights.Act.POST, channel)
         users, more = members.page_of_channel(chat.core.table, channel.id, "", MAX_TYPING)
         if more:

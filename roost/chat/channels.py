@@ -48,6 +48,8 @@ from roost.storage.items import (
     channel_key,
     channel_name_key,
     channels_index,
+    from_item,
+    membership_key,
     message_key,
     to_item,
 )
@@ -78,6 +80,18 @@ class Channels:
     def get(self, channel: str) -> Channel:
         """A conversation by its id. Raises `ChannelNotFound`."""
         return channel_of(self.row(channel))
+
+    def visible(self, person: Person, channel: str) -> Channel:
+        """A conversation by its id, as far as somebody may know that it is there. Raises `ChannelNotFound`.
+
+        One that is hidden costs the same reads as one that is not there, so not even its answer's time tells of it.
+        """
+        item, membership = self._table.get_many([channel_key(channel), membership_key(channel, person.id)])
+        if item is None:
+            raise ChannelNotFound
+        found = channel_of(from_item(item, ChannelRow))
+        rights.check(person, Act.SEE, found, member=membership is not None)
+        return found
 
     def named(self, name: str) -> Channel:
         """A channel by its name. Raises `ChannelNotFound`."""

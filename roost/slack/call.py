@@ -41,5 +41,6 @@ class Call:
         return not scopes or scope in scopes
 
     def channel(self, channel: str) -> Channel:
-        """The conversation of an argument, an id. Raises `ChannelNotFound`."""
-        return self.chat.channels.get(channel)
+        """The conversation of an argument, an id. Raises `ChannelNotFound`, also where it is hidden from the caller:
+        whatever else is wrong with the call, the answer is the same as for one that is not there."""
+        return self.chat.channels.visible(self.person, channel)

@@ -11,6 +11,7 @@ import msgspec
 from roost.chat.errors import ChannelNotFound
 from roost.chat.messages import Posting
 from roost.chat.model import Channel, Composition, channel_of
+from roost.chat.rights import Act
 from roost.slack import blocks, shapes
 from roost.slack.arguments import Arguments, nested
 from roost.slack.call import Call
@@ -150,7 +151,9 @@ def destination(call: Call, channel: str) -> Channel:
     try:
         return call.channel(channel)
     except ChannelNotFound:
-        return call.chat.channels.named(channel.removeprefix("#"))
+        found = call.chat.channels.named(channel.removeprefix("#"))
+        call.chat.channels.check(call.person, Act.SEE, found)
+        return found
 
 
 def post_message(call: Call, arguments: PostMessage) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def _posted(call: Call, channel: Channel, text: str, composed: Composition, cont
     )
     posted = call.chat.messages.post(call.person, channel, posting)
     message = posted.message
-    shown = shapes.message(message.ts, message.row, call.chat.core.workspace.team, call.person.id, metadata=True)
+    shown = shapes.message(message, call.chat.core.workspace.team, call.person.id, metadata=True)
     answer: dict[str, Any] = {"channel": channel.id, "ts": message.ts, "message": shown}
     return answer | ({"duplicate": True} if posted.duplicate else {})
 
@@ -200,7 +203,7 @@ def update(call: Call, arguments: Update) -> dict[str, Any]:
     if given is None and not (composed.blocks or composed.attachments or composed.metadata):
         raise ApiError("no_text")
     message = call.chat.messages.edit(call.person, channel, arguments.ts, given, composed)
-    shown = shapes.message(message.ts, message.row, call.chat.core.workspace.team, call.person.id, metadata=True)
+    shown = shapes.message(message, call.chat.core.workspace.team, call.person.id, metadata=True)
     return {"channel": channel.id, "ts": message.ts, "text": message.row.text, "message": shown}
 
 

@@ -24,7 +24,7 @@ from roost.chat.events import (
     UserChanged,
     UserJoined,
 )
-from roost.chat.model import Channel
+from roost.chat.model import Channel, Message, Ts
 from roost.storage.items import ChannelRow, MembershipRow, MessageRow, UserRow
 
 Json = dict[str, Any]
@@ -142,8 +142,9 @@ def channel_type(channel: Channel) -> str:
 _TOMBSTONE = "This message was deleted."
 
 
-def message(ts: str, row: MessageRow, team: str, viewer: str = "", *, metadata: bool = False) -> Json:
+def message(found: Message, team: str, viewer: str = "", *, metadata: bool = False) -> Json:
     """A message, as it stands in history."""
+    ts, row = found.ts, found.row
     shown: Json = {"type": "message", "ts": ts, "user": row.user, "text": row.text, "team": team}
     if row.deleted:
         shown |= {"subtype": "tombstone", "text": _TOMBSTONE, "user": "USLACKBOT", "hidden": True}
@@ -171,7 +172,7 @@ def message(ts: str, row: MessageRow, team: str, viewer: str = "", *, metadata: 
         shown |= {"username": row.name, "is_guest": True}
     if row.edited_ts:
         shown["edited"] = {"user": row.edited_by, "ts": row.edited_ts}
-    return shown | _thread(ts, row) | _reactions(row, viewer) | _pin(row) | row.extra
+    return shown | _thread(ts, row) | _reactions(row, viewer) | _pin(found) | row.extra
 
 
 def _thread(ts: str, row: MessageRow) -> Json:
@@ -197,8 +198,14 @@ def _reactions(row: MessageRow, viewer: str) -> Json:
     return {"reactions": list(kinds)}
 
 
-def _pin(row: MessageRow) -> Json:
-    return {"pinned_info": {"pinned_by": row.pinned_by, "pinned_ts": row.pinned_at}} if row.pinned_by else {}
+def _pin(found: Message) -> Json:
+    row = found.row
+    if not row.pinned_by:
+        return {}
+    return {
+        "pinned_to": [found.channel],
+        "pinned_info": {"channel": found.channel, "pinned_by": row.pinned_by, "pinned_ts": row.pinned_at},
+    }
 
 
 # -- events ------------------------------------------------------------------------------------------------------------
@@ -217,9 +224,9 @@ def event(channel: Channel | None, recorded: Recorded, team: str, general: str) 
 def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, team: str, general: str) -> Json:
     match happened:
         case MessagePosted():
-            return message(ts, happened.message, team, metadata=True) | place
+            return message(Message(channel_.id, Ts(ts), happened.message), team, metadata=True) | place
         case MessageChanged():
-            new = message(happened.target, happened.message, team, metadata=True)
+            new = message(Message(channel_.id, Ts(happened.target), happened.message), team, metadata=True)
             hidden = {"type": "message", "subtype": "message_changed", "hidden": True, "ts": ts, "message": new}
             before: Json = {"previous_message": {**new, "text": happened.before}} if happened.before else {}
             return hidden | before | place
