@@ -16,7 +16,7 @@ from roost.chat.chat import Chat
 from roost.chat.errors import NotAuthed, RateLimited, Refused, TooManyStreams
 from roost.chat.limits import RateLimit
 from roost.chat.model import ConnectionId
-from roost.chat.ports import Clock, Push
+from roost.chat.ports import Clock, Push, Share
 from roost.frames import Line, TextProtocol, render
 from roost.settings import Settings
 from roost.slack.api import WebApi
@@ -81,6 +81,10 @@ class App:
         for channel in logs:
             if channel != self.chat.core.workspace.team:
                 self.chat.search.index(channel)
+
+    def deliver(self, share: Share, seconds: float) -> None:
+        """Deliver a share that another process handed over, within so many seconds. Raises `Taken`."""
+        self.chat.core.delivery.deliver(share, self._clock.now_us() // 1000, seconds)
 
     @staticmethod
     def runs_beside_others(event: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from roost.app import App
-from roost.chat.ports import BlobMissing, BlobTooLarge, Outcome, Stored, Upload, attachment, check_blob
+from roost.chat.ports import BlobMissing, BlobTooLarge, Outcome, Share, Stored, Upload, attachment, check_blob
 from roost.settings import Settings
 from roost.storage.conditions import holds, updated
 from roost.storage.jobs import Job, Queue
@@ -220,6 +220,10 @@ class MemoryPush:
         refused = {each: self.outcomes[each] for each in connections if each in self.outcomes}
         self.sent += [(each, payload) for each in connections if each not in refused]
         return refused
+
+    def spread(self, share: Share) -> Sequence[Share]:
+        """Hand nothing over."""
+        return (share,)
 
     def send_first(self, connection: str, payload: str) -> None:
         """Keep a frame for the connection."""

@@ -17,7 +17,7 @@ import msgspec
 from roost.app import App
 from roost.aws.dynamodb import DynamoTable
 from roost.aws.invoke import Invoker
-from roost.aws.push import ConnectionsPush, First
+from roost.aws.push import ConnectionsPush, First, Job
 from roost.aws.sign import Credentials, tls_context
 from roost.settings import Settings
 
@@ -80,6 +80,11 @@ def http(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     return _app(os.environ["ROOST_CALLBACK_URL"]).handle(event)
 
 
-def push(event: Mapping[str, Any], context: object) -> None:
-    """What other functions leave to this one, invoked asynchronously: the first frame of a connection."""
-    _push(os.environ["ROOST_CALLBACK_URL"]).send_until_there(msgspec.convert(event, First))
+def push(event: Mapping[str, Any], context: Any) -> None:
+    """What other functions leave to this one, invoked asynchronously: a share of a large audience, a first frame."""
+    callback = os.environ["ROOST_CALLBACK_URL"]
+    job = msgspec.convert(event, Job)
+    if isinstance(job, First):
+        _push(callback).send_until_there(job)
+    else:
+        _app(callback).deliver(job.share(), context.get_remaining_time_in_millis() / 1000)

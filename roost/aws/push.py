@@ -1,26 +1,31 @@
 """Push over API Gateway's @connections: hand-signed posts on kept-alive sockets, up to 200 in flight.
 
-What this process cannot do itself goes to the push function, by an asynchronous invocation: the frame that follows a
-connection's opening, since `$connect` must have returned before API Gateway takes one.
+What this process cannot do itself goes to the push function, by asynchronous invocations: the shares of an audience of
+more than two thousand, and the frame that follows a connection's opening, since `$connect` must have returned before
+API Gateway takes one.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 import msgspec
 
-from roost.aws.invoke import Invoker
+from roost.aws.invoke import MAX_BYTES, Invoker
 from roost.aws.posting import Posting
 from roost.aws.sign import Credentials, Signer
-from roost.chat.ports import Outcome
+from roost.chat.ports import Outcome, Share
 
 log = logging.getLogger("roost.aws")
 
 MESSAGE_BYTES = 128 * 1024  # API Gateway: the largest message
+SHARE = 2_500  # receivers that one invocation of the push function is given
 _FIRST_PAUSE = 0.02  # seconds before a first frame is tried again; doubled for each further try
 _FIRST_TRIES = 9  # in all about ten seconds, after which a connection that is not there was not let in
 
@@ -32,8 +37,26 @@ class First(msgspec.Struct, frozen=True, tag="first"):
     payload: str
 
 
+class HandedShare(msgspec.Struct, frozen=True, tag="share"):
+    """A share as it travels."""
+
+    name: str
+    channel: str
+    time: int
+    frame: bytes  #: compressed, so that what JSON has to escape does not swell
+    receivers: dict[str, int]
+
+    def share(self) -> Share:
+        """As it was cut."""
+        return Share(self.channel, zlib.decompress(self.frame).decode(), self.receivers, self.time, self.name)
+
+
+Job = First | HandedShare  #: what the push function is invoked with
+
+
 class ConnectionsPush:
-    """The Push port for one WebSocket API stage. Without an `invoker` there are no first frames."""
+    """The Push port for one WebSocket API stage. Without an `invoker` all audiences are served here, and there are no
+    first frames."""
 
     def __init__(
         self, endpoint: str, region: str, credentials: Callable[[], Credentials], invoker: Invoker | None = None
@@ -50,6 +73,15 @@ class ConnectionsPush:
         statuses = self._posting.statuses(self._requests("POST", connections, data))
         pairs = zip(connections, statuses, strict=True)
         return {connection: _outcome(status) for connection, status in pairs if status != 200}
+
+    def spread(self, share: Share) -> Sequence[Share]:
+        """Hand shares of at most 2,500 receivers to the push function; what it may not have got is left to do here."""
+        if self._invoker is None:
+            return (share,)
+        count = -(-len(share.receivers) // SHARE)
+        cut = [piece for part in _parts(share, count) for piece in _fitting(part)]
+        handed = self._invoker.invoke([event for _, event in cut])
+        return [part for (part, _), taken in zip(cut, handed, strict=True) if not taken]
 
     def send_first(self, connection: str, payload: str) -> None:
         """Have the push function send it."""
@@ -80,6 +112,25 @@ class ConnectionsPush:
         for connection in connections:
             path = f"{posting.base}/@connections/{_encoded(connection)}"
             yield f"{method} {path}{rest}{authorization(path)}\r\n\r\n".encode() + data
+
+
+def _parts(share: Share, count: int) -> Iterator[Share]:
+    """A share in parts of the same size, each with a name of its own."""
+    receivers = list(share.receivers.items())
+    size = -(-len(receivers) // count)
+    for start in range(0, len(receivers), size):
+        yield replace(share, receivers=dict(receivers[start : start + size]), name=secrets.token_hex(16))
+
+
+def _fitting(share: Share) -> Iterator[tuple[Share, bytes]]:
+    """A share as the event that carries it, or several where one would be too large."""
+    frame = zlib.compress(share.payload.encode())
+    event = msgspec.json.encode(HandedShare(share.name, share.channel, share.time, frame, dict(share.receivers)))
+    if len(event) <= MAX_BYTES:
+        yield share, event
+    else:
+        for part in _parts(share, 2):
+            yield from _fitting(part)
 
 
 def _encoded(connection: str) -> str:

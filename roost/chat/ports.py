@@ -18,6 +18,17 @@ class Outcome(Enum):
     FAILED = "failed"  #: throttled, buffer full, too large, timed out, refused: this time it gets nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A frame for a large audience, or for a part of it that was handed to another process."""
+
+    channel: str  #: whose it is; empty where it is no channel's
+    payload: str
+    receivers: Mapping[str, int]  #: connection → since when, in milliseconds, by the gateway
+    time: int  #: when the gateway got what caused the frame, in milliseconds
+    name: str = ""  #: set once it was handed over: by this name it is delivered only once
+
+
 class Push(Protocol):
     """Sends frames to connections. Never raises for a receiver's fault."""
 
@@ -26,6 +37,12 @@ class Push(Protocol):
 
         An empty answer means that all took it. Two calls from one thread reach a connection that both name in their
         order, where the transport can promise it: the local gateway can, API Gateway cannot.
+        """
+
+    def spread(self, share: Share) -> Sequence[Share]:
+        """Have other processes deliver a large audience's shares, where that is quicker; answer what is left over.
+
+        An engine that can send to any number answers the share itself. One with a name may be in other hands, too.
         """
 
     def send_first(self, connection: str, payload: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from roost.chat.chat import Chat
-from roost.chat.ports import Outcome
+from roost.chat.ports import Outcome, Share
 from roost.local.clock import SystemClock
 from roost.local.store import open_store
 from roost.storage.items import UserRow
@@ -20,6 +20,10 @@ class _Nobody:
     def send(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
         """All are gone."""
         return dict.fromkeys(connections, Outcome.GONE)
+
+    def spread(self, share: Share) -> Sequence[Share]:
+        """Nobody is left."""
+        return ()
 
     def send_first(self, connection: str, payload: str) -> None:
         """Gone."""

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 from greenlet import getcurrent
 
-from roost.chat.ports import Outcome, Push
+from roost.chat.ports import Outcome, Push, Share
 from roost.cost import model, prices
 from roost.cost.units import bytes_read, index_units, read_units, write_units
 from roost.cost.use import Day, Folder, Use
@@ -152,6 +152,10 @@ class MeteredPush:
         if receivers > model.SHARD_ABOVE:
             use.invocations += model.shards(receivers)
         return refused
+
+    def spread(self, share: Share) -> Sequence[Share]:
+        """Have other processes deliver shares; what is left comes back through `send`."""
+        return self._push.spread(share)
 
     def send_first(self, connection: str, payload: str) -> None:
         """Send one text frame to a connection that may still be opening: on AWS by a function invoked for it."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email.parser
-import email.policy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -145,6 +143,9 @@ def _multipart(event: Mapping[str, Any], body: bytes) -> dict[str, Any]:
 def parts_of(event: Mapping[str, Any], body: bytes) -> list[Any]:
     """The parts of a multipart body, by Python's own parser of MIME. Raises `ApiError`."""
     head = f"content-type: {header(event, 'content-type')}\r\n\r\n".encode()
+    import email.parser  # here, since few calls need it and it would take a sixth of a function's start
+    import email.policy
+
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
     if not message.is_multipart():
         raise ApiError("invalid_form_data")

@@ -16,6 +16,7 @@ from roost.storage.table import Item, Key
 SOCKET_LIFE = 2 * 3600 + 600  # seconds: API Gateway ends a connection after two hours
 JOB_LIFE = 86400  # seconds that a job which was done is remembered, so that nobody queues it again
 LOG_LIFE = 30 * 86400  # seconds that an event can be resumed from
+SHARE_LIFE = 86400  # seconds that a delivered share is remembered; Lambda gives an event up after six hours
 IDEMPOTENCY_LIFE = 86400  # seconds that a client id is remembered
 TICKET_LIFE = 30  # seconds
 
@@ -167,6 +168,13 @@ class MembershipRow(Row, frozen=True):
     level: str = ""  #: all, mentions, nothing; empty: the person's own default
     closed: bool = False  #: a direct conversation that they closed
     unread_from: str = ""  #: "mark unread from here": a mark of its own
+
+
+class ShareRow(Row, frozen=True):
+    """A share of a large audience, and who delivers it. No defaults, since conditions compare them."""
+
+    until: int  #: milliseconds; the claim runs out
+    done: bool
 
 
 class SocketRow(Row, frozen=True):
@@ -363,6 +371,11 @@ def idempotency_key(user: str, client_msg_id: str, channel: str) -> Key:
 def line_key(message_id: str) -> Key:
     """A text line that was said: by API Gateway's id of it, whoever said it and wherever they have gone since."""
     return Key(f"I#LINE#{message_id}", "META")
+
+
+def share_key(name: str) -> Key:
+    """A share of a large audience, by the name that it got when it was cut."""
+    return Key(f"I#SHARE#{name}", "META")
 
 
 def user_key(user: str) -> Key:

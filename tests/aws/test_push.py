@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import secrets
 import socket
 import ssl
 import threading
@@ -12,15 +14,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from roost.aws import posting, sign
-from roost.aws.push import ConnectionsPush
+from roost.aws.invoke import Invoker
+from roost.aws.push import ConnectionsPush, First, HandedShare, Job
 from roost.aws.sign import Credentials
-from roost.chat.ports import Outcome
+from roost.chat.ports import Outcome, Share
 from roost.gateway.certificates import certificate
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -41,12 +45,13 @@ ANSWERS = {
     "garbage": (b"\x15\x03\x01 what?\r\n\r\n", False),
     "endless": (b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 8_000, False),
     "silent": (b"", False),
+    "accepted": (b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", False),
     "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", False),
     "lengthless": (b"HTTP/1.1 200 OK\r\n\r\n", True),
     "old": (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", True),
     "twice": (OK + OK, False),
 }
-FAULTS = [name for name in ANSWERS if name not in ("ok", "gone", "chunked", "lengthless", "old", "twice")]
+FAULTS = [name for name in ANSWERS if name not in ("ok", "gone", "accepted", "chunked", "lengthless", "old", "twice")]
 
 
 class Server:
@@ -60,6 +65,7 @@ class Server:
         self.open: set[socket.socket] = set()
         self.requests: list[tuple[str, dict[str, str], bytes]] = []  #: path, headers, body
         self.answered: dict[str, float] = {}
+        self.by_body: Callable[[bytes], str] | None = None  #: what to go by instead of the id
         self.stale_after = 0  #: requests that a connection answers before it hangs up on the next
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -84,8 +90,10 @@ class Server:
                     name, _, value = header.partition(":")
                     headers[name.lower()] = value.strip()
                 path = line.split()[1].decode()
-                self.requests.append((path, headers, stream.read(int(headers["content-length"]))))
-                if served == self.stale_after > 0 or not self._answer(client, unquote(path.rpartition("/")[2])):
+                body = stream.read(int(headers["content-length"]))
+                self.requests.append((path, headers, body))
+                connection = self.by_body(body) if self.by_body else unquote(path.rpartition("/")[2])
+                if served == self.stale_after > 0 or not self._answer(client, connection):
                     break
                 served += 1
         self.open.discard(client)
@@ -143,14 +151,14 @@ def push(server: Server, make: Callable[..., ConnectionsPush]) -> ConnectionsPus
 
 @pytest.mark.parametrize("fault", [*FAULTS, "trickle", "gone"])
 def test_one_bad_receiver_among_a_hundred(server: Server, push: ConnectionsPush, fault: str) -> None:
-    crowd = [f"ok-{n}" for n in range(99)]
-    receivers = [*crowd[:40], f"{fault}-1", *crowd[40:]]
+    others = [f"ok-{n}" for n in range(99)]
+    receivers = [*others[:40], f"{fault}-1", *others[40:]]
     began = time.monotonic()
     assert push.send(receivers, "hello") == {f"{fault}-1": Outcome.GONE if fault == "gone" else Outcome.FAILED}
     took = time.monotonic() - began
     assert took < LIMIT + 3
     assert server.posts() == Counter(receivers)  # nobody was told twice
-    heard = sorted(server.answered[each] - began for each in crowd)
+    heard = sorted(server.answered[each] - began for each in others)
     assert heard[-1] < LIMIT * 0.9  # the others did not wait for it
     if fault in ("silent", "trickle"):
         assert took > LIMIT * 0.9  # it had its time
@@ -186,12 +194,12 @@ def test_sockets_are_kept_and_never_more_than_two_hundred(server: Server, push: 
 
 
 def test_a_socket_that_was_closed_meanwhile_is_not_used(server: Server, push: ConnectionsPush) -> None:
-    crowd = [f"ok-{n}" for n in range(20)]
-    assert push.send(crowd, "hello") == {}
+    everybody = [f"ok-{n}" for n in range(20)]
+    assert push.send(everybody, "hello") == {}
     server.hang_up()
     time.sleep(0.1)
-    assert push.send(crowd, "hello") == {}
-    assert server.posts() == Counter(crowd * 2)
+    assert push.send(everybody, "hello") == {}
+    assert server.posts() == Counter(everybody * 2)
 
 
 def test_a_socket_that_closes_under_a_post_is_replaced_once(server: Server, push: ConnectionsPush) -> None:
@@ -253,9 +261,9 @@ def test_an_address_that_does_not_answer_is_passed_over(
     real = (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.listener.getsockname())
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", dead), real]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    crowd = [f"ok-{n}" for n in range(30)]
-    assert push.send(crowd, "hello") == {}
-    assert server.posts() == Counter(crowd)
+    everybody = [f"ok-{n}" for n in range(30)]
+    assert push.send(everybody, "hello") == {}
+    assert server.posts() == Counter(list(everybody))
 
 
 @pytest.mark.parametrize("token", [None, "temporary/token=="])
@@ -275,3 +283,95 @@ def test_posts_are_signed_as_botocore_signs_them(
     text = signer.string_to_sign(request, signer.canonical_request(request))
     assert headers["authorization"].endswith(f"Signature={signer.signature(text, request)}")
     assert urlsplit(server.url).netloc == headers["host"]
+
+
+# -- what is handed to the push function ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def helped(server: Server) -> Iterator[ConnectionsPush]:
+    """A Push whose push function is invoked at the server."""
+    key = Credentials("AKID", "secret", "token")
+    endpoint = server.url.removesuffix("/prod")
+    invoker = Invoker("roost-push", endpoint=endpoint, region="eu-west-1", credentials=lambda: key)
+    yield ConnectionsPush("http://127.0.0.1:9/prod", "eu-west-1", lambda: key, invoker)
+    invoker.close()
+
+
+def crowd(size: int) -> dict[str, int]:
+    return {f"{number:015}=": 1_800_000_000_000 + number for number in range(size)}
+
+
+def handed(server: Server) -> list[Share]:
+    """The shares that arrived, as the push function reads them."""
+    return [msgspec.convert(json.loads(body), HandedShare, strict=True).share() for _, _, body in server.requests]
+
+
+@pytest.mark.parametrize("size", [2_001, 2_500, 2_501, 10_000])
+def test_a_large_audience_is_cut_into_equal_shares(server: Server, helped: ConnectionsPush, size: int) -> None:
+    server.by_body = lambda _: "accepted"
+    everybody = crowd(size)
+    assert helped.spread(Share("C1", "grüße", everybody, 1_800_000_009_999)) == []
+    shares = handed(server)
+    assert sum(len(share.receivers) for share in shares) == size
+    assert {each: since for share in shares for each, since in share.receivers.items()} == everybody
+    assert len(shares) == -(-size // 2_500)
+    assert max(len(share.receivers) for share in shares) - min(len(share.receivers) for share in shares) < len(shares)
+    assert len({share.name for share in shares}) == len(shares)
+    assert {(share.channel, share.payload, share.time) for share in shares} == {("C1", "grüße", 1_800_000_009_999)}
+    for path, headers, body in server.requests:
+        assert path == "/2015-03-31/functions/roost-push/invocations"
+        assert headers["x-amz-invocation-type"] == "Event"
+        assert len(body) <= 256 * 1024
+
+
+@pytest.mark.parametrize("character", ["\0", "é", "🐦", "random"])
+def test_a_share_fits_an_event_whatever_is_in_the_frame(
+    server: Server, helped: ConnectionsPush, character: str
+) -> None:
+    server.by_body = lambda _: "accepted"
+    frame = character * (128 * 1024 // len(character.encode()))
+    if character == "random":
+        frame = secrets.token_urlsafe(96 * 1024)  # 128 KB of characters
+    everybody = crowd(5_000)
+    assert helped.spread(Share("C1", frame, everybody, 1)) == []
+    assert max(len(body) for _, _, body in server.requests) <= 256 * 1024
+    shares = handed(server)
+    assert all(share.payload == frame for share in shares)
+    assert Counter(each for share in shares for each in share.receivers) == Counter(list(everybody))
+
+
+@pytest.mark.parametrize("fault", ["busy", "forbidden", "broken", "hangup", "garbage", "silent"])
+def test_shares_that_lambda_does_not_take_are_left(server: Server, helped: ConnectionsPush, fault: str) -> None:
+    first = "000000000000000="
+    server.by_body = lambda body: fault if first.encode() in body else "accepted"
+    (left,) = helped.spread(Share("C1", "hello", crowd(7_500), 1))
+    assert first in left.receivers
+    assert len(left.receivers) == 2_500
+    assert left.name in {share.name for share in handed(server)}  # whoever delivers it claims it by this name
+
+
+def test_without_a_push_function_nothing_is_handed_over(push: ConnectionsPush) -> None:
+    share = Share("C1", "hello", crowd(3_000), 1)
+    assert list(push.spread(share)) == [share]
+    push.send_first("ok-1", "welcome")  # said in the log, and nothing else
+
+
+def test_a_first_frame_is_left_to_the_push_function(server: Server, helped: ConnectionsPush) -> None:
+    server.by_body = lambda _: "accepted"
+    helped.send_first("c=", "welcome")
+    ((_, _, body),) = server.requests
+    assert msgspec.convert(json.loads(body), Job) == First("c=", "welcome")
+
+
+def test_invocations_are_signed_as_botocore_signs_them(server: Server, helped: ConnectionsPush) -> None:
+    server.by_body = lambda _: "accepted"
+    helped.send_first("c=", "grüße")
+    ((path, headers, body),) = server.requests
+    request = AWSRequest("POST", f"http://{headers['host']}{path}", data=body)
+    request.context["timestamp"] = headers["x-amz-date"]
+    for name in ("host", "x-amz-date", "x-amz-invocation-type", "x-amz-security-token"):
+        request.headers[name] = headers[name]
+    signer = SigV4Auth(BotoCredentials("AKID", "secret", "token"), "lambda", "eu-west-1")
+    text = signer.string_to_sign(request, signer.canonical_request(request))
+    assert headers["authorization"].endswith(f"Signature={signer.signature(text, request)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import json
@@ -11,7 +12,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,7 +188,52 @@ def first_frame(stack: Stack, seconds: float) -> None:
         hears(ana, "welcome", seconds)
 
 
-def push(stack: Stack, event: dict[str, str]) -> None:
+def shares(stack: Stack, seconds: float) -> None:
+    """The push function is given shares of an audience, one of them twice, one late; a member's stream is gone."""
+    with socket(stack) as ana:
+        channel = f"c{uuid.uuid4().hex[:12]}"
+        ana.send(f"/channel {channel}")
+        hears(ana, f"Changed to #{channel}", 30.0)
+        client, table = stack.client("dynamodb"), stack.output("TableName")
+        seats = client.scan(TableName=table, ConsistentRead=True)["Items"]
+        (seat,) = [seat for seat in seats if seat.get("channel_name") == {"S": channel}]
+        now, nobody, user = time.time_ns() // 1_000_000, f"{uuid.uuid4().hex[:15]}=", f"U{uuid.uuid4().hex[:9]}"
+        stream = {"PK": {"S": f"N#{nobody}"}, "SK": {"S": "META"}}
+        for item in (
+            {"PK": {"S": f"C#{seat['channel']['S']}"}, "SK": {"S": f"M#{user}"}},
+            {"PK": {"S": f"P#{user}"}, "SK": {"S": "META"}, f"c_{nobody}": {"N": str(now - 60_000)}},
+            {**seat, **stream, "user": {"S": user}, "kind": {"S": "stream"}},
+        ):
+            client.put_item(TableName=table, Item=item)
+        receivers = {seat["PK"]["S"].removeprefix("N#"): int(seat["since"]["N"]), nobody: now - 60_000}
+        share = {"type": "share", "channel": seat["channel"]["S"], "receivers": receivers}
+        once = {**share, "name": uuid.uuid4().hex, "time": now, "frame": packed("once")}
+        push(stack, once)
+        hears(ana, "once", seconds)
+        deadline = time.monotonic() + seconds
+        while "Item" in client.get_item(TableName=table, Key=stream, ConsistentRead=True):
+            assert time.monotonic() < deadline, "the gone one is still there"
+            time.sleep(0.1)
+        push(stack, once)
+        time.sleep(1.0)
+        push(stack, {**share, "name": uuid.uuid4().hex, "time": now - 60_000, "frame": packed("late")})
+        with contextlib.suppress(TimeoutError):
+            assert ana.recv(seconds) == "late", "told twice"
+            return
+        raise AssertionError("not told")
+
+
+def packed(frame: str) -> str:
+    return base64.b64encode(zlib.compress(frame.encode())).decode()
+
+
+def pushes(stack: Stack, seconds: float) -> None:
+    """Everything that the push function is told to do."""
+    first_frame(stack, seconds)
+    shares(stack, seconds)
+
+
+def push(stack: Stack, event: Mapping[str, Any]) -> None:
     name = stack.physical("Push")
     stack.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event).encode())
 
@@ -198,7 +245,7 @@ def test_what_the_push_function_gives_up_is_among_the_dead_letters(stack: Stack)
 
 
 #: What uses each role's rights: something that fails where one is missing.
-USES: dict[str, Callable[[Stack, float], None]] = {"SocketRole": sockets, "HttpRole": web_api, "PushRole": first_frame}
+USES: dict[str, Callable[[Stack, float], None]] = {"SocketRole": sockets, "HttpRole": web_api, "PushRole": pushes}
 
 #: What Lambda itself does by a role, for the function: MiniStack does it without asking.
 OF_LAMBDA = {

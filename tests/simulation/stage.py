@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from roost.app import App
-from roost.chat.ports import Outcome
+from roost.chat.ports import Outcome, Share
 from roost.settings import Settings
 from roost.storage.table import Conflict, Operation, StoreUnavailable, TableError, Throttled, TransactionFailed
 from roost.testing import FakeClock, socket_event
@@ -239,6 +239,9 @@ class _Push:
 
     def send(self, connections: Sequence[str], payload: str) -> Mapping[str, Outcome]:
         return self._stage.deliver_from_here(connections, payload)
+
+    def spread(self, share: Share) -> Sequence[Share]:
+        return (share,)
 
     def send_first(self, connection: str, payload: str) -> None:
         self._stage.connections[connection].take_first(payload)

@@ -18,7 +18,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from roost.app import App
-from roost.chat.ports import Outcome
+from roost.chat.ports import Outcome, Share
 from roost.settings import Settings
 from roost.storage.table import (
     Conflict,
@@ -305,6 +305,9 @@ class _Push:
         if not self._world.one_process:
             self._world.pause()
         return self._world.push(connections, payload)
+
+    def spread(self, share: Share) -> Sequence[Share]:
+        return (share,)
 
     def send_first(self, connection: str, payload: str) -> None:
         self._world.connections[connection].take_first(payload)

@@ -1,0 +1,166 @@
+"""The Lambda entry points: what they load, where they find things, and that each hands its event on."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from roost.aws import functions
+from roost.aws.dynamodb import table_definition
+from roost.storage import shares
+from tests.gateway.harness import OK, Running, running, service
+from tests.tools import ministack
+
+ROUTES = {"$connect": False, "$default": False}
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    """boto3 costs a function more than the whole chat; each of these would add a tenth or more to its start."""
+    script = "import sys; from roost.aws import functions; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"boto3", "botocore", "asyncio", "http.client", "email", "urllib.request", "sqlite3", "apsw", "greenlet"}
+    assert not heavy & set(loaded)
+    assert not [name for name in loaded if name.startswith(("roost.gateway", "roost.local", "roost.testing"))]
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "https://lambda.eu-west-1.amazonaws.com"),
+        ({"AWS_ENDPOINT_URL": "http://e"}, "http://e"),
+        ({"AWS_ENDPOINT_URL": "http://e", "AWS_ENDPOINT_URL_LAMBDA": "http://l"}, "http://l"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://d"}, "https://lambda.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_endpoints_are_found_as_by_other_tools(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT")]:
+        monkeypatch.delenv(name)
+    for name, value in {"AWS_REGION": "eu-west-1", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert functions._endpoint("lambda") == expected
+
+
+@dataclasses.dataclass
+class Context:
+    """What Lambda passes beside the event."""
+
+    seconds: float = 29.0
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    with ministack() as endpoint:
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=endpoint,
+            region_name="eu-west-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        client.create_table(**table_definition("roost"))
+        client.close()
+        yield endpoint
+
+
+@pytest.fixture
+def gateway(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A gateway whose connections the functions push to, as their variables say."""
+    with running(service(ROUTES), dict.fromkeys(ROUTES, lambda event: OK)) as started:
+        variables = {
+            "AWS_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ENDPOINT_URL_DYNAMODB": store,
+            "ROOST_TABLE": "roost",
+            "ROOST_CALLBACK_URL": f"http://127.0.0.1:{started.port}/dev",
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield started
+        functions._push(variables["ROOST_CALLBACK_URL"]).close_sockets()
+
+
+@pytest.fixture
+def meet(gateway: Running) -> Iterator[Callable[[], tuple[str, ClientConnection]]]:
+    """Connects somebody: their connection's id, and the client."""
+    with contextlib.ExitStack() as clients:
+
+        def met() -> tuple[str, ClientConnection]:
+            before = set(gateway.open_ids())
+            client = clients.enter_context(connect(gateway.url))
+            (connection,) = set(gateway.open_ids()) - before
+            return connection, client
+
+        yield met
+
+
+def share(*connections: str, name: str, payload: str) -> dict[str, Any]:
+    now = time.time_ns() // 1_000_000
+    return {
+        "type": "share",
+        "name": name,
+        "channel": "C1",
+        "time": now,
+        "frame": base64.b64encode(zlib.compress(payload.encode())).decode(),
+        "receivers": dict.fromkeys(connections, now),
+    }
+
+
+def test_a_share_that_lambda_delivers_twice_is_told_once(meet: Callable[[], tuple[str, ClientConnection]]) -> None:
+    (ana, hears_ana), (ben, hears_ben) = meet(), meet()
+    event = share(ana, ben, name="twice", payload="grüße")
+    functions.push(event, Context())
+    functions.push(event, Context())
+    functions.push(share(ana, ben, name="next", payload="end"), Context())
+    for client in (hears_ana, hears_ben):
+        assert [client.recv(10), client.recv(10)] == ["grüße", "end"]
+
+
+def test_a_share_whose_function_died_is_told_by_the_next_one(
+    meet: Callable[[], tuple[str, ClientConnection]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana, client = meet()
+    event = share(ana, name="died", payload="hello")
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("roost.aws.push.ConnectionsPush.send", die)
+        functions.push(event, Context(seconds=0.5))
+    with pytest.raises(shares.Taken):  # an error to Lambda, which comes again
+        functions.push(event, Context())
+    time.sleep(0.6)
+    functions.push(event, Context())
+    assert client.recv(10) == "hello"
+
+
+def test_a_first_frame_is_sent_by_the_push_function(meet: Callable[[], tuple[str, ClientConnection]]) -> None:
+    connection, client = meet()
+    functions.push({"type": "first", "connection": connection, "payload": "welcome"}, Context())
+    assert client.recv(10) == "welcome"
+
+
+def test_what_the_push_function_does_not_know_is_an_error(gateway: Running) -> None:
+    with pytest.raises(Exception, match="nothing"):
+        functions.push({"type": "nothing"}, Context())
