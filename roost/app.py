@@ -21,6 +21,7 @@ from roost.frames import Line, TextProtocol, render
 from roost.settings import Settings
 from roost.slack.api import WebApi
 from roost.storage import seats
+from roost.storage.jobs import Job, Queue
 from roost.storage.log import Busy
 from roost.storage.receivers import STREAM
 from roost.storage.table import Conflict, Item, Table, Throttled
@@ -40,12 +41,15 @@ _OK: Mapping[str, Any] = {"statusCode": 200}
 class App:
     """The chat, over its ports."""
 
-    def __init__(self, table: Table, push: Push, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, table: Table, push: Push, clock: Clock, settings: Settings, *, queue: Queue | None = None
+    ) -> None:
+        """`queue` is the one whose jobs the shell brings to `do`; it lies in the same table."""
         self._push = push
         self._clock = clock
         self._settings = settings
         stream = renderer(lambda: self.chat.core.workspace)
-        self.chat = Chat(table, push, clock, {"text": render, STREAM: stream})
+        self.chat = Chat(table, push, clock, {"text": render, STREAM: stream}, queue)
         self._text = TextProtocol(self.chat)
         self._stream = EventStream(self.chat)
         self._api = WebApi(self.chat, settings)
@@ -54,6 +58,10 @@ class App:
     def begin_alone(self) -> None:
         """Forget who was connected before: for a shell that owns the data and has just started, so nobody can be."""
         self.chat.streams.forget_all()
+
+    def do(self, job: Job) -> None:
+        """Do a job of the queue, as the shell's worker asks when it is due. May be asked twice; raises `JobFailed`."""
+        self.chat.later.do(job)
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a gateway event: WebSocket CONNECT, MESSAGE or DISCONNECT, or an HTTP API request (payload 2.0).

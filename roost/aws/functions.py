@@ -19,7 +19,10 @@ from roost.aws.dynamodb import DynamoTable
 from roost.aws.invoke import Invoker
 from roost.aws.push import ConnectionsPush, First, Job
 from roost.aws.sign import Credentials, tls_context
+from roost.aws.sqs import SqsQueue
+from roost.aws.stream import decode_records
 from roost.settings import Settings
+from roost.storage.jobs import Queue
 
 tls_context()  # now, since a function that is being started has a whole processor
 
@@ -59,12 +62,26 @@ def _push(callback: str) -> ConnectionsPush:
 
 
 @functools.cache
+def _table() -> DynamoTable:
+    environ = os.environ
+    endpoint, region = _endpoint("dynamodb"), environ["AWS_REGION"]
+    return DynamoTable(environ["ROOST_TABLE"], endpoint=endpoint, region=region, credentials=credentials)
+
+
+@functools.cache
+def _jobs() -> Queue:
+    return Queue(_table(), LambdaClock().now_us)
+
+
+@functools.cache
+def _sqs() -> SqsQueue:
+    url, region = os.environ["ROOST_QUEUE_URL"], os.environ["AWS_REGION"]
+    return SqsQueue(url, endpoint=_endpoint("sqs"), region=region, credentials=credentials)
+
+
+@functools.cache
 def _app(callback: str) -> App:
-    region = os.environ["AWS_REGION"]
-    table = DynamoTable(
-        os.environ["ROOST_TABLE"], endpoint=_endpoint("dynamodb"), region=region, credentials=credentials
-    )
-    return App(table, _push(callback), LambdaClock(), Settings.from_environment(os.environ))
+    return App(_table(), _push(callback), LambdaClock(), Settings.from_environment(os.environ), queue=_jobs())
 
 
 def socket(event: Mapping[str, Any], context: object) -> dict[str, Any]:
@@ -88,3 +105,19 @@ def push(event: Mapping[str, Any], context: Any) -> None:
         _push(callback).send_until_there(job)
     else:
         _app(callback).deliver(job.share(), context.get_remaining_time_in_millis() / 1000)
+
+
+def stream(event: Mapping[str, Any], context: object) -> None:
+    """What the table's stream brings: jobs that begin to wait get an SQS message each, logs are indexed.
+
+    What fails is brought again, and is harmless when repeated.
+    """
+    items = [change.item for change in decode_records(event)]
+    _sqs().follow(items)
+    _app(os.environ["ROOST_CALLBACK_URL"]).follow(items)
+
+
+def queue(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Jobs that SQS says may be due; answers which messages it is to bring again."""
+    app = _app(os.environ["ROOST_CALLBACK_URL"])
+    return _sqs().work(event, _jobs(), app.do, context.get_remaining_time_in_millis)

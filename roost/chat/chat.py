@@ -5,6 +5,7 @@ from __future__ import annotations
 from roost.chat.channels import Channels
 from roost.chat.core import Core
 from roost.chat.delivery import Delivery, Renderers
+from roost.chat.later import Later
 from roost.chat.messages import Messages
 from roost.chat.people import People
 from roost.chat.ports import Clock, Push
@@ -12,13 +13,16 @@ from roost.chat.reactions import Reactions
 from roost.chat.reads import Reads
 from roost.chat.search import Search
 from roost.chat.streams import Streams
+from roost.storage.jobs import Queue
 from roost.storage.table import Table
 
 
 class Chat:
     """What the surfaces call. `renderers` say how each kind of connection is told of an event."""
 
-    def __init__(self, table: Table, push: Push, clock: Clock, renderers: Renderers) -> None:
+    def __init__(
+        self, table: Table, push: Push, clock: Clock, renderers: Renderers, queue: Queue | None = None
+    ) -> None:
         self.core = Core(table, push, clock, lambda receivers: Delivery(table, receivers, push, renderers))
         self.channels = Channels(self.core)
         self.people = People(self.core, self.channels)
@@ -27,3 +31,4 @@ class Chat:
         self.reads = Reads(self.core, self.channels)
         self.streams = Streams(self.core, self.channels, self.people)
         self.search = Search(self.core, self.channels, self.people)
+        self.later = Later(self.core, queue or Queue(table, clock.now_us), self.channels, self.people, self.messages)

@@ -377,3 +377,45 @@ class QueryTooLong(Refused):
 
     code = "invalid_arguments"
     sentence = "A search has at most 500 characters."
+
+
+class TimeInPast(Refused):
+    """A time that is over."""
+
+    code = "time_in_past"
+    sentence = "That time is over."
+
+
+class TimeTooFar(Refused):
+    """A time more than 120 days ahead."""
+
+    code = "time_too_far"
+    sentence = "That is more than 120 days ahead."
+
+
+class TooManyScheduled(Refused):
+    """More than 30 messages to one channel within five minutes."""
+
+    code = "restricted_too_many"
+    sentence = "At most 30 messages can be scheduled for one channel within five minutes."
+
+
+class InvalidScheduledMessage(Refused):
+    """No such scheduled message of theirs, or it is being posted."""
+
+    code = "invalid_scheduled_message_id"
+    sentence = "There is no such scheduled message."
+
+
+class CannotParse(Refused):
+    """A time in words that are not understood."""
+
+    code = "cannot_parse"
+    sentence = "That is not a time. Try: in 20 minutes, tomorrow at 9am."
+
+
+class NotFound(Refused):
+    """Something of one's own that is not there."""
+
+    code = "not_found"
+    sentence = "There is no such thing."

@@ -98,11 +98,7 @@ class Messages:
         `client_msg_id` of the same author within a day answers the first message, whatever the text. Raises a `Refused`
         before anything is stored.
         """
-        self._channels.check(author, rights.Act.POST, channel)
-        composed = wanted.composed
-        if wanted.text or not (composed.blocks or composed.files or composed.attachments):
-            check_text(wanted.text)
-        check_size(wanted.text, composed)
+        self.check(author, channel, wanted)
         once = idempotency_key(author.id, wanted.client_msg_id, channel.id) if wanted.client_msg_id else None
         counts = 0 if wanted.thread and not wanted.broadcast else 1
         place, events = self._core.happen(
@@ -114,6 +110,14 @@ class Messages:
                 raise MessageNotFound
             return Posted(Message(channel.id, Ts(place.ts), row), duplicate=True)
         return Posted(_message(channel, place.ts, events))
+
+    def check(self, author: Person, channel: Channel, wanted: Posting) -> None:
+        """Raise a `Refused` unless this can be said here, by them, now."""
+        self._channels.check(author, rights.Act.POST, channel)
+        composed = wanted.composed
+        if wanted.text or not (composed.blocks or composed.files or composed.attachments):
+            check_text(wanted.text)
+        check_size(wanted.text, composed)
 
     def _deed(self, author: Person, channel: Channel, wanted: Posting) -> Writes:
         if not wanted.thread:

@@ -63,6 +63,13 @@ class People:
         """A member as somebody who acts. Raises `UserNotFound`."""
         return person_of(self.row(user))
 
+    def active(self, user: str) -> Person:
+        """A member who may still act. Raises `UserNotFound`, `AccountInactive`."""
+        row = self.row(user)
+        if row.deactivated:
+            raise AccountInactive
+        return person_of(row)
+
     def everybody(self) -> list[UserRow]:
         """All members by name, the deactivated among them; one that is brand new may be missing."""
         return people.everybody(self._table, self._core.workspace.team)

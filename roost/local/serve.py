@@ -23,9 +23,11 @@ from roost.local.clock import SystemClock
 from roost.local.indexer import Indexer
 from roost.local.meter import Ledger, Meter, MeteredPush, MeteredTable
 from roost.local.push import GatewayPush
+from roost.local.queue import Worker
 from roost.local.store import Store, open_store
 from roost.local.waiting import Hub
 from roost.settings import Settings
+from roost.storage.jobs import Queue
 
 _STAGE = "roost"
 _SWEEP_SECONDS = 10.0
@@ -173,13 +175,17 @@ async def serve(
         sockets = Sockets(loop)
         meter = Meter()
         table = MeteredTable(store.table, meter)
-        app = App(table, MeteredPush(GatewayPush(sockets), meter), SystemClock(), settings)
+        clock = SystemClock()
+        queue = Queue(table, clock.now_us)
+        app = App(table, MeteredPush(GatewayPush(sockets), meter), clock, settings, queue=queue)
         if alone:
             app.begin_alone()
             meter.take()  # which AWS has no need of
         hub = Hub(loop)
         functions = ChatFunctions(app, hub, meter, side_by_side=alone)
         indexer = Indexer(app.chat, hub)
+        worker = Worker(queue, store.table, app.do, hub)
+        worker.start()
         names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
         # The chat pushes without the management API, so nobody else gets to push through it either.
         gateway_settings = server.Settings(names=names, connections_api=False, log_events=log_events)
@@ -194,6 +200,7 @@ async def serve(
         await stop.wait()
         indexer.stop()
         await gateway.stop()
+        await worker.stop()
         for each in others:
             each.cancel()
         await ledger.flush()

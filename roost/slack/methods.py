@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from roost.slack import auth, chat, conversations, reactions, search, users
+from roost.slack import auth, chat, conversations, reactions, reminders, scheduled, search, users
 from roost.slack.arguments import Arguments
 from roost.slack.auth import Nothing
 
@@ -55,6 +55,9 @@ METHODS: dict[str, Method] = {
         Method("chat.delete", chat.delete, chat.Delete, ("chat:write",)),
         Method("chat.meMessage", chat.me_message, chat.MeMessage, ("chat:write",), missing={"text": "no_text"}),
         Method("chat.getPermalink", chat.get_permalink, chat.GetPermalink, tier="S"),
+        Method("chat.scheduleMessage", scheduled.schedule, scheduled.Schedule, ("chat:write",)),
+        Method("chat.scheduledMessages.list", scheduled.list_, scheduled.List),
+        Method("chat.deleteScheduledMessage", scheduled.delete, scheduled.Delete, ("chat:write",)),
         Method("conversations.list", conversations.list_, conversations.List, _READ, 2),
         Method("conversations.info", conversations.info, conversations.Info, _READ),
         Method("conversations.create", conversations.create, conversations.Create, _WRITE, 2, missing=_NAMELESS),
@@ -83,5 +86,10 @@ METHODS: dict[str, Method] = {
         Method("pins.remove", reactions.unpin, reactions.Pin, ("pins:write",), 2),
         Method("search.messages", search.messages, search.Search, ("search:read",), 2, PEOPLE, _QUERYLESS),
         Method("pins.list", reactions.pins, reactions.Pins, ("pins:read",), 2),
+        Method("reminders.add", reminders.add, reminders.Add, ("reminders:write",), 2, PEOPLE),
+        Method("reminders.list", reminders.list_, Nothing, ("reminders:read",), 2, PEOPLE),
+        Method("reminders.info", reminders.info, reminders.One, ("reminders:read",), 2, PEOPLE),
+        Method("reminders.complete", reminders.complete, reminders.One, ("reminders:write",), 2, PEOPLE),
+        Method("reminders.delete", reminders.delete, reminders.One, ("reminders:write",), 2, PEOPLE),
     )
 }

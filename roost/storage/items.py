@@ -283,6 +283,33 @@ class IndexedRow(Row, frozen=True):
     seq: int
 
 
+class ScheduledRow(Row, frozen=True):
+    """A message that its author wants posted at a time, as they composed it."""
+
+    id: str
+    channel: str
+    at: int  #: seconds
+    created: int
+    text: str
+    thread: str = ""
+    broadcast: bool = False
+    blocks: str = ""
+    attachments: str = ""
+    metadata: str = ""
+    username: str = ""
+    icon: str = ""
+
+
+class ReminderRow(Row, frozen=True):
+    """What somebody wants to be reminded of."""
+
+    id: str
+    user: str
+    text: str
+    at: int  #: seconds
+    completed: int = 0  #: seconds; 0: not yet
+
+
 WORKSPACE = Key("T", "META")
 JOBS = "O#JOBS"  #: the partition of all jobs
 PARKED_INDEX = "O#PARKED"  #: G1: parked jobs by id
@@ -396,6 +423,16 @@ def token_key(digest: str) -> Key:
 def job_key(job: str) -> Key:
     """A job."""
     return Key(JOBS, job)
+
+
+def scheduled_key(user: str, at: int, scheduled: str) -> Key:
+    """A message that somebody scheduled, among theirs by time."""
+    return Key(f"U#{user}", f"Q#{at:012}#{scheduled}")
+
+
+def reminder_key(user: str, reminder: str) -> Key:
+    """A reminder of somebody's."""
+    return Key(f"U#{user}", f"RM#{reminder}")
 
 
 def user_token_key(user: str, token: str) -> Key:
