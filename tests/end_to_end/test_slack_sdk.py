@@ -1,4 +1,4 @@
-"""Slack's own client for Python, unmodified, doing a day's work on `roost serve`: on a file, and on a DynamoDB table."""
+"""Slack's own client for Python, unmodified, doing a day's work on `roost serve`: on a file and on a table."""
 
 from __future__ import annotations
 
