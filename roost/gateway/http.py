@@ -2,8 +2,7 @@
 
 Parsing is `httptools` (llhttp, Node's parser). A request that upgrades to WebSocket hands the transport over.
 
-Nobody may wait without end, and nobody keeps a timer: each connection notes since when it waits, and `Clients.sweep`,
-called every few seconds, closes those that wait too long.
+Nobody may wait without end: `clients.py` says how long, and looks after it.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import Protocol, cast
 import httptools
 import msgspec
 
+from roost.gateway.clients import BODY_STEP, Clients, Patience
 from roost.gateway.events import Request, header_pairs
 from roost.gateway.tls import HANDSHAKE, TlsTransport
 
@@ -41,61 +41,6 @@ def json_response(status: int, value: object, headers: Mapping[str, str] | None 
     """An answer that carries a JSON value."""
     pairs = (("Content-Type", "application/json"), *(headers or {}).items())
     return Response(status, pairs, msgspec.json.encode(value))
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a client may take, in seconds: as Apache's mod_reqtimeout and nginx have it by default."""
-
-    head: float = 20.0  #: from connecting, or from a request's first byte, to the end of its headers; TLS included
-    body: float = 20.0  #: for a body, and as much again for every `BODY_STEP` bytes that came
-    idle: float = 60.0  #: between an answer and the next request
-    unread: float = 30.0  #: without reading any of what is due to it
-
-    def scaled(self, factor: float) -> Patience:
-        """The same with every time multiplied by `factor`."""
-        return Patience(self.head * factor, self.body * factor, self.idle * factor, self.unread * factor)
-
-
-BODY_STEP = 10_000  # bytes: who sends slower than 500 of them a second only holds a connection
-
-
-class Clients:
-    """The connections of one server that have not become WebSockets."""
-
-    def __init__(self, most_waiting: int = 8_192, most_held: int = 512 * 1024 * 1024) -> None:
-        self.all: set[HttpConnection] = set()
-        self.waiting: dict[HttpConnection, None] = {}  #: for a request, or for the rest of one: longest first
-        self.held = 0  #: bytes of bodies that are not whole yet
-        self._most_waiting = most_waiting
-        self._most_held = most_held
-
-    def add(self, connection: HttpConnection) -> None:
-        """A client connected. Where too many wait already, the one that has waited longest makes room."""
-        self.all.add(connection)
-        self.waiting[connection] = None
-        if len(self.waiting) > self._most_waiting:
-            next(iter(self.waiting)).abort()
-
-    def discard(self, connection: HttpConnection) -> None:
-        """It is gone, or a WebSocket."""
-        self.all.discard(connection)
-        self.waiting.pop(connection, None)
-
-    def hold(self, count: int) -> bool:
-        """Account for bytes of a body. False: all the bodies on their way are too much for this machine."""
-        self.held += count
-        return self.held <= self._most_held
-
-    def sweep(self, now: float, patience: Patience) -> None:
-        """Close who has waited too long, and drop who does not read."""
-        for connection in list(self.all):
-            connection.look(now, patience)
-
-    def close(self) -> None:
-        """Close them all."""
-        for connection in list(self.all):
-            connection.close()
 
 
 class Application(Protocol):
@@ -370,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
         """Send the answer to the request at hand, then go on with what waits."""
         if self.closed:
             return
-        asked_to_close = (request.header("connection") or "").lower() == "close"
+        asked_to_close = "close" in (request.header("connection") or "").lower().replace(" ", "").split(",")
         at_the_end = self._last and not self._pipeline
         keep_alive = request.version == "1.1" and not asked_to_close and not at_the_end
         self._write(response, keep_alive=keep_alive, head_only=request.method == "HEAD")

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import msgspec
 
 from roost.gateway.answers import decoded
+from roost.gateway.clients import Clients
 from roost.gateway.functions import MAX_PAYLOAD_BYTES, Failed, Invocation, Outcome
-from roost.gateway.http import Clients, Exchange, HttpConnection, Response, json_response
+from roost.gateway.http import Exchange, HttpConnection, Response, json_response
 
 _PREFIX = "/2018-06-01/runtime/"
 _ANSWER = re.compile(r"invocation/[^/]+/(response|error)")

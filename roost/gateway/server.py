@@ -10,12 +10,13 @@ import time
 from dataclasses import dataclass, field
 
 from roost.gateway import events
+from roost.gateway.clients import Clients, Patience
 from roost.gateway.connections import ConnectionsApi, Credentials
 from roost.gateway.definition import Service
 from roost.gateway.events import Request
 from roost.gateway.front import Around, Front
 from roost.gateway.functions import Functions
-from roost.gateway.http import Clients, Exchange, HttpConnection, Patience, Response, json_response
+from roost.gateway.http import Exchange, HttpConnection, Response, json_response
 from roost.gateway.http_api import HttpServer
 from roost.gateway.issuers import Issuers
 from roost.gateway.rest_api import RestServer

@@ -13,8 +13,8 @@ import pytest
 
 from roost.gateway import server
 from roost.gateway.certificates import certificate
+from roost.gateway.clients import Patience
 from roost.gateway.definition import HttpRoute
-from roost.gateway.http import Patience
 from tests.gateway.harness import OK, Running, eventually, http, running, service
 
 QUICK = Patience(head=0.4, body=0.4, idle=0.4, unread=0.4)
