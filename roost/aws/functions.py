@@ -7,9 +7,10 @@ start: no boto3, no botocore.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,9 +21,11 @@ from roost.aws.invoke import Invoker
 from roost.aws.push import ConnectionsPush, First, Job
 from roost.aws.sign import Credentials, tls_context
 from roost.aws.sqs import SqsQueue
-from roost.aws.stream import decode_records
+from roost.aws.stream import Change, decode_records
 from roost.settings import Settings
 from roost.storage.jobs import Queue
+
+log = logging.getLogger("roost.aws")
 
 tls_context()  # now, since a function that is being started has a whole processor
 
@@ -107,14 +110,28 @@ def push(event: Mapping[str, Any], context: Any) -> None:
         _app(callback).deliver(job.share(), context.get_remaining_time_in_millis() / 1000)
 
 
-def stream(event: Mapping[str, Any], context: object) -> None:
-    """What the table's stream brings: jobs that begin to wait get an SQS message each, logs are indexed.
+def stream(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """What the table's stream brings, in its order: jobs that begin to wait get an SQS message each, logs are indexed.
 
-    What fails is brought again, and is harmless when repeated.
+    All at once, since that is cheaper; where it fails, one by one, to answer from which change on the stream is to come
+    again. Harmless when repeated.
     """
-    items = [change.item for change in decode_records(event)]
-    _sqs().follow(items)
-    _app(os.environ["ROOST_CALLBACK_URL"]).follow(items)
+    changes = decode_records(event)
+    if _followed(changes):
+        return {"batchItemFailures": []}
+    failed = next((change.sequence_number for change in changes if not _followed([change])), None)
+    return {"batchItemFailures": [] if failed is None else [{"itemIdentifier": failed}]}
+
+
+def _followed(changes: Sequence[Change]) -> bool:
+    items = [change.item for change in changes]
+    try:
+        _sqs().follow(items)
+        _app(os.environ["ROOST_CALLBACK_URL"]).follow(items)
+    except Exception as error:  # noqa: BLE001  whatever it is, the stream brings it again
+        log.warning("changes were not followed", extra={"fields": {"error": type(error).__name__, "count": len(items)}})
+        return False
+    return True
 
 
 def queue(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import boto3
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 from websockets.sync.client import ClientConnection, connect
 
 from roost.aws import functions
 from roost.aws.dynamodb import table_definition
 from roost.storage import shares
+from roost.storage.items import JobRow, job_key, to_item
 from tests.gateway.harness import OK, Running, running, service
 from tests.tools import ministack
 
@@ -93,8 +95,14 @@ def gateway(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
+        caches = (functions._table, functions._jobs, functions._sqs, functions._app, functions._push)
+        for cache in caches:
+            cache.cache_clear()
         yield started
         functions._push(variables["ROOST_CALLBACK_URL"]).close_sockets()
+        functions._table().close()
+        for cache in caches:
+            cache.cache_clear()
 
 
 @pytest.fixture
@@ -164,3 +172,29 @@ def test_a_first_frame_is_sent_by_the_push_function(meet: Callable[[], tuple[str
 def test_what_the_push_function_does_not_know_is_an_error(gateway: Running) -> None:
     with pytest.raises(Exception, match="nothing"):
         functions.push({"type": "nothing"}, Context())
+
+
+def change(number: int, item: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of the table's stream."""
+    return {"dynamodb": {"SequenceNumber": f"{number:021}", "NewImage": serialized(item)}}
+
+
+def serialized(item: Mapping[str, Any]) -> dict[str, Any]:
+    serialize = TypeSerializer().serialize
+    return {name: serialize(value) for name, value in item.items()}
+
+
+@pytest.fixture
+def no_sqs(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQS does not answer, so jobs cannot be queued; all else goes on."""
+    monkeypatch.setenv("ROOST_QUEUE_URL", "http://127.0.0.1:9/000000000000/jobs")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
+
+
+def test_the_stream_comes_again_from_the_first_change_that_failed(no_sqs: None) -> None:
+    log = {"PK": "L#C1#202611", "SK": "000000000001", "type": "message", "ts": "1800000000.000001", "e": {}}
+    waiting = to_item(job_key("j1"), JobRow(id="j1", kind="k", fields={}, due=1))
+    removed = {"dynamodb": {"SequenceNumber": "0", "Keys": serialized({"PK": "L#C1#202611", "SK": "1"})}}
+    records = [removed, change(1, log), change(2, waiting), change(3, log), change(4, waiting)]
+    assert functions.stream({"Records": records}, None) == {"batchItemFailures": [{"itemIdentifier": f"{2:021}"}]}
+    assert functions.stream({"Records": [removed, change(1, log)]}, None) == {"batchItemFailures": []}
