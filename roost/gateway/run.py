@@ -19,6 +19,7 @@ from roost.gateway.definition import DefinitionError, JwtAuthorizer, Service, Un
 from roost.gateway.functions import Functions
 from roost.gateway.in_process import InProcessFunctions
 from roost.gateway.isolated import IsolatedFunctions
+from roost.gateway.packages import use_packages
 from roost.gateway.sockets import Sockets
 from roost.gateway.tables import create_tables, without_endpoint
 
@@ -70,6 +71,9 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
         log.warning(
             "--skip-authorizers: ANYBODY may call %s; tokens are believed unchecked", ", ".join(_skipped(service))
         )
+    packages = use_packages(options.file.resolve().parent, options.environ)
+    if packages is not None:
+        say(packages)
     identity = certificate(options.data, [options.host])
     environment = {**identity.environment, **_endpoints(options, service, base_url)}
     endpoint = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or options.environ.get("AWS_ENDPOINT_URL")

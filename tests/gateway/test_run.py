@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.gateway.harness import eventually
 from tests.tools import ministack, roost_gateway
@@ -51,3 +53,33 @@ def test_with_an_endpoint_they_are_made_there_and_nothing_is_warned_of(app: Path
     with ministack() as endpoint, roost_gateway(app, app.parent / "data", "--dynamodb", endpoint) as running:
         assert "table connections-dev made" in running.stdout()
         assert "no DynamoDB" not in running.stderr()
+
+
+@pytest.mark.parametrize("how", [(), ("--isolated",)], ids=["in process", "isolated"])
+@pytest.mark.parametrize("active", [True, False], ids=["active", "in the folder"])
+def test_packages_of_the_apps_own_environment_are_found(app: Path, how: tuple[str, ...], active: bool) -> None:
+    environment = app.parent / ("elsewhere" if active else ".venv")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = environment / "lib" / version / "site-packages"
+    packages.mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (packages / "only_there.py").write_text("WORD = 'found'\n")
+    handler = (
+        "import only_there\ndef handler(event, context):\n    return {'statusCode': 200, 'body': only_there.WORD}\n"
+    )
+    (app.parent / "all.py").write_text(handler)
+    route = "websocket: { route: $default, routeResponseSelectionExpression: $default }"
+    app.write_text(FILE.partition("resources:")[0].replace("websocket: $default", f"{{{route}}}"))
+    env = {"VIRTUAL_ENV": str(environment) if active else ""}
+    with roost_gateway(app, app.parent / "data", *how, env=env) as running, connect(running.url) as client:
+        assert f"packages of {environment} are used" in running.stdout()
+        client.send("x")
+        assert client.recv(20) == "found"
+
+
+def test_packages_of_another_python_are_left_alone(app: Path) -> None:
+    environment = app.parent / "venv"
+    (environment / "lib" / "python2.7" / "site-packages").mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    with roost_gateway(app, app.parent / "data", env={"VIRTUAL_ENV": ""}) as running:
+        assert f"packages of {environment} are NOT used" in running.stdout()
