@@ -117,19 +117,21 @@ def _timestamp(epoch: float) -> str:
 # -- signatures -----------------------------------------------------------------------------------------------------
 
 _AUTHORIZATION = re.compile(
-    r"^AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/execute-api/aws4_request, ?"
+    r"^AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[\w-]+)/aws4_request, ?"
     r"SignedHeaders=(?P<signed>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})$"
 )
 
 
-def check_signature(request: Request, credentials: Credentials, now: datetime) -> str | None:
-    """What is wrong with a request's Signature Version 4, or None. Service `execute-api`.
+def check_signature(
+    request: Request, credentials: Credentials, now: datetime, service: str = "execute-api"
+) -> str | None:
+    """What is wrong with a request's Signature Version 4, or None.
 
     Source: AWS General Reference, "Signature Version 4 signing process"; the canonical path is the sent path, encoded
     once more.
     """
     match = _AUTHORIZATION.match(request.header("authorization") or "")
-    if match is None:
+    if match is None or match["service"] != service:
         return "Missing Authentication Token"
     if match["key"] != credentials.access_key:
         return "The security token included in the request is invalid."
@@ -140,10 +142,10 @@ def check_signature(request: Request, credentials: Credentials, now: datetime) -
         return "Missing Authentication Token"
     if abs(now - signed_at) > _CLOCK_SKEW:
         return "Signature expired"
-    scope = f"{match['date']}/{match['region']}/execute-api/aws4_request"
+    scope = f"{match['date']}/{match['region']}/{service}/aws4_request"
     digest = hashlib.sha256(_canonical_request(request, match["signed"].split(";")).encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
-    key = _signing_key(credentials.secret_key, match["date"], match["region"])
+    key = _signing_key(credentials.secret_key, match["date"], match["region"], service)
     expected = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, match["signature"]):
         return "The request signature we calculated does not match the signature you provided."
@@ -158,8 +160,8 @@ def _canonical_request(request: Request, signed: list[str]) -> str:
     return "\n".join((request.method, quote(request.path, safe="/-_.~"), query, headers, ";".join(signed), body))
 
 
-def _signing_key(secret: str, date: str, region: str) -> bytes:
+def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret}".encode()
-    for part in (date, region, "execute-api", "aws4_request"):
+    for part in (date, region, service, "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     return key

@@ -89,6 +89,7 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
         tls=identity.context,
         credentials=_credentials(options.environ) if options.signed else None,
         skip_authorizers=options.skip_authorizers,
+        lambda_api=True,
     )
     if not options.isolated:
         os.environ.update(identity.environment)  # OpenSSL asks the process itself, whose functions run in it
@@ -117,7 +118,7 @@ def _functions(options: Options, service: Service, environment: Mapping[str, str
 
 def _endpoints(options: Options, service: Service, base_url: str) -> dict[str, str]:
     """Where the functions' AWS clients find what runs here."""
-    endpoints = {}
+    endpoints = {"AWS_ENDPOINT_URL_LAMBDA": options.environ.get("AWS_ENDPOINT_URL_LAMBDA", base_url)}
     if service.websocket is not None:
         endpoints["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = f"{base_url}/{service.websocket.stage}"
     dynamodb = options.dynamodb or options.environ.get("AWS_ENDPOINT_URL_DYNAMODB")

@@ -19,6 +19,7 @@ from roost.gateway.functions import Functions
 from roost.gateway.http import Exchange, HttpConnection, Response, json_response
 from roost.gateway.http_api import HttpServer
 from roost.gateway.issuers import Issuers
+from roost.gateway.lambda_api import LambdaApi
 from roost.gateway.rest_api import RestServer
 from roost.gateway.sockets import Sockets
 from roost.gateway.websocket_api import Limits, WebSocketServer
@@ -51,6 +52,7 @@ class Settings:
     tls: ssl.SSLContext | None = None  #: also answer TLS on the port
     credentials: Credentials | None = None  #: management requests must be signed with this key
     connections_api: bool = True  #: serve the management API
+    lambda_api: bool = False  #: let functions invoke each other over Lambda's own API
     log_events: bool = True  #: a log line per event
     skip_authorizers: bool = False  #: let HTTP requests through whose authorizer needs what is not here
 
@@ -80,6 +82,7 @@ class Gateway:
         )
         stage = service.websocket.stage if service.websocket else ""
         self._connections_api = ConnectionsApi(self.sockets, stage, settings.credentials)
+        self._lambda_api = LambdaApi(service, functions, settings.credentials) if settings.lambda_api else None
         self._server: asyncio.Server | None = None
         self._sweep_every = max(0.02, min(5.0, limits.idle / 20, self._patience.head / 4))
         self._sweeper: asyncio.TimerHandle | None = None
@@ -151,10 +154,12 @@ class Gateway:
             self._websocket.upgrade(exchange)
 
     def request(self, exchange: Exchange) -> None:
-        """A plain HTTP request: the management API, the REST API's stage, or the HTTP API."""
+        """A plain HTTP request: the management API, Lambda's, the REST API's stage, or the HTTP API."""
         request = exchange.request
         if self._settings.connections_api and self._websocket is not None and ConnectionsApi.claims(request.path):
             exchange.respond(self._connections_api.answer(request, time.time()))
+        elif self._lambda_api is not None and LambdaApi.claims(request.path):
+            self._lambda_api.request(exchange)
         elif self._rest is not None and self._rest.serves(request.path):
             self._rest.request(exchange)
         elif self._http is not None:

@@ -55,6 +55,34 @@ def test_with_an_endpoint_they_are_made_there_and_nothing_is_warned_of(app: Path
         assert "no DynamoDB" not in running.stderr()
 
 
+CALLING = """\
+import json, os
+import boto3
+
+def handler(event, context):
+    name = os.environ["AWS_LAMBDA_FUNCTION_NAME"].replace("-all", "-other")
+    answer = boto3.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"n": 20}))
+    return {"statusCode": 200, "body": answer["Payload"].read().decode()}
+
+def other(event, context):
+    return event["n"] + 1
+"""
+
+
+@pytest.mark.parametrize("how", [(), ("--isolated",), ("--signed",)], ids=["in process", "isolated", "signed"])
+def test_functions_invoke_each_other(app: Path, how: tuple[str, ...]) -> None:
+    (app.parent / "all.py").write_text(CALLING)
+    app.write_text(
+        "service: chat\nprovider: {name: aws, runtime: python3.12, timeout: 20}\nfunctions:\n"
+        "  all:\n    handler: all.handler\n"
+        "    events: [{websocket: {route: $default, routeResponseSelectionExpression: $default}}]\n"
+        "  other: {handler: all.other}\n"
+    )
+    with roost_gateway(app, app.parent / "data", *how) as running, connect(running.url) as client:
+        client.send("x")
+        assert client.recv(20) == "21"
+
+
 @pytest.mark.parametrize("how", [(), ("--isolated",)], ids=["in process", "isolated"])
 @pytest.mark.parametrize("active", [True, False], ids=["active", "in the folder"])
 def test_packages_of_the_apps_own_environment_are_found(app: Path, how: tuple[str, ...], active: bool) -> None:
