@@ -38,6 +38,12 @@ LINES_A_MINUTE = 100  # of one connection, where limits are on
 _OK: Mapping[str, Any] = {"statusCode": 200}
 
 
+class TooFast(RateLimited):
+    """A connection that sends more than it may."""
+
+    sentence = "You are sending too fast. Nothing was sent; wait a moment."
+
+
 class App:
     """The chat, over its ports."""
 
@@ -146,16 +152,20 @@ class App:
         connection = ConnectionId(context["connectionId"])
         kind = ""
         try:
-            if self._limit is not None and not self._limit.allows(connection, self._clock.now_us() / 1_000_000):
-                raise RateLimited("You are sending too fast. Nothing was sent; wait a moment.")
             row = seats.get(self.chat.core.table, connection)
             if row is None:
                 raise NotAuthed
             kind, body = row.kind, event.get("body") or ""
+            if self._limit is not None and not self._limit.allows(connection, self._clock.now_us() / 1_000_000):
+                raise TooFast
             if kind == STREAM:
                 self._stream.receive(connection, row, body)
             else:
                 self._text.receive(Line(connection, body, context["messageId"], context["requestTimeEpoch"], row))
+        except TooFast as refusal:
+            self._tell(connection, kind, refusal.code, refusal.sentence)
+            if kind == STREAM:
+                self._push.close(connection)
         except Refused as refusal:
             self._tell(connection, kind, refusal.code, refusal.sentence)
         except (Busy, Throttled, Conflict):
@@ -177,7 +187,7 @@ class App:
     def _http(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         method, path = context["http"]["method"], event["rawPath"]
         if path.startswith("/api/"):
-            return self._api.handle(event, path.removeprefix("/api/"))
+            return self._api_call(event, context, path.removeprefix("/api/"))
         if path != "/":
             return _json(404, {"message": "Not Found"})
         if method not in ("GET", "HEAD"):
@@ -188,6 +198,13 @@ class App:
             "headers": {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"},
             "body": f"This is Roost. Chat in a terminal:\n\n    npx wscat -c {sockets}\n",
         }
+
+    def _api_call(self, event: Mapping[str, Any], context: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Client libraries repeat a call for half an hour where its status is another than 200 or 429."""
+        try:
+            return self._api.handle(event, name)
+        except Exception as error:  # noqa: BLE001  the last guard of the Web API
+            return _json(200, {"ok": False, "error": "fatal_error", "request_id": _logged(error, context)})
 
     # -- guards -----------------------------------------------------------------------------------------------------
 

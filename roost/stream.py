@@ -14,18 +14,23 @@ import msgspec
 
 from roost.chat import rights
 from roost.chat.chat import Chat
-from roost.chat.errors import Refused
+from roost.chat.errors import InvalidAuth, Refused
 from roost.chat.events import Recorded
+from roost.chat.limits import RateLimit
 from roost.chat.messages import Posting
 from roost.chat.model import Channel, ConnectionId, Person
+from roost.chat.people import Bearer
 from roost.slack import shapes
 from roost.slack.arguments import check_text
+from roost.slack.chat import client_msg_id
 from roost.slack.errors import ApiError, InvalidArguments
 from roost.storage import members
 from roost.storage.items import SocketRow, WorkspaceRow
 
 MAX_TYPING = 20  # people in a channel up to which typing is told
 HELLO = '{"type":"hello"}'
+MAX_WRONG = 20  # frames a minute that are none, with the last of which a stream is closed
+_NO_FRAME = frozenset({"invalid_json", "invalid_type"})
 _MAX_RESUMED = 500  # logs in one resume
 _encode = msgspec.json.Encoder().encode
 
@@ -69,6 +74,7 @@ class EventStream:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
+        self._wrong = RateLimit(MAX_WRONG - 1, 60.0)
         self._frames: dict[str, Callable[[ConnectionId, Person, _Frame], dict[str, Any] | None]] = {
             "message": self._message,
             "typing": self._typing,
@@ -83,25 +89,42 @@ class EventStream:
 
     def disconnect(self, connection: ConnectionId, row: SocketRow) -> None:
         """A stream is over."""
+        self._wrong.forget(connection)
         self._chat.streams.close(connection, row)
 
     def receive(self, connection: ConnectionId, row: SocketRow, body: str) -> None:
         """Act on one frame; what is wrong with it is said in the reply."""
         number: object = None
+        over = False
         try:
-            bearer = self._chat.streams.whose(row)
             fields = _fields(body)
             number = fields.get("id")
+            bearer = self._whose(row)
             if fields.get("type") == "ping":
                 answer: dict[str, Any] | None = _pong(fields)
             else:
                 answer = self._act(connection, bearer.person, fields)
         except Refused as refusal:
+            over = isinstance(refusal, InvalidAuth) or self._too_often_wrong(connection, refusal)
             answer = {"ok": False, "error": {"code": refusal.code, "msg": refusal.sentence}}
             if isinstance(number, int):
                 answer["reply_to"] = number
         if answer is not None:
             self._chat.core.push.send((connection,), _encode(answer).decode())
+        if over:
+            self._chat.core.push.close(connection)
+
+    def _whose(self, row: SocketRow) -> Bearer:
+        """Whose stream it is. Whatever became of its token or of them, a stream hears `invalid_auth`, and is closed."""
+        try:
+            return self._chat.streams.whose(row)
+        except Refused:
+            raise InvalidAuth from None
+
+    def _too_often_wrong(self, connection: ConnectionId, refusal: Refused) -> bool:
+        """Whether a client sends frames that are none, and goes on sending them."""
+        now = self._chat.core.clock.now_us() / 1_000_000
+        return refusal.code in _NO_FRAME and not self._wrong.allows(connection, now)
 
     def _act(self, connection: ConnectionId, person: Person, fields: dict[str, Any]) -> dict[str, Any] | None:
         act = self._frames.get(fields["type"]) if isinstance(fields.get("type"), str) else None
@@ -118,7 +141,7 @@ class EventStream:
 
     def _message(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
         channel = self._chat.channels.visible(person, asked.channel)
-        posting = Posting(asked.text, thread=asked.thread_ts, client_msg_id=asked.client_msg_id)
+        posting = Posting(asked.text, thread=asked.thread_ts, client_msg_id=client_msg_id(asked.client_msg_id))
         posted = self._chat.messages.post(person, channel, posting)
         return {"ok": True, "reply_to": asked.id, "ts": posted.message.ts, "text": posted.message.row.text}
 

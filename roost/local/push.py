@@ -8,11 +8,13 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from roost.chat.ports import Outcome, Share
-from roost.gateway.events import DELETED
 from roost.gateway.sockets import MESSAGE_BYTES, Refusal, Sockets
 
 T = TypeVar("T")
 
+#: Policy violation: the chat closes only connections that lost their right to be there. API Gateway leaves no choice
+#: of the code and closes with 1000.
+_CLOSED = (1008, "Policy Violation")
 _OUTCOMES = {Refusal.GONE: Outcome.GONE, Refusal.BUSY: Outcome.FAILED}
 
 
@@ -46,7 +48,7 @@ class GatewayPush:
     def _close(self, connection: str) -> None:
         there = self._sockets.open.get(connection)
         if there is not None:
-            there.close(*DELETED)
+            there.close(*_CLOSED)
 
     def _on_loop(self, function: Callable[[], T]) -> T:
         if threading.get_ident() == self._thread:

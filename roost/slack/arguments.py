@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from roost.slack.errors import ApiError, InvalidArguments
 MAX_BODY = 1_000_000  # bytes of a call's arguments
 _MAX_NESTING = 32
 _MAX_FIELDS = 1000
+_CODES = {"limit": "invalid_limit", "cursor": "invalid_cursor"}  # Slack's, for arguments that are of another type
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -106,12 +108,20 @@ def _json(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        raise ApiError("invalid_json") from None
+        raise ApiError("invalid_charset" if _lone_surrogate(body) else "invalid_json") from None
     if not isinstance(value, dict):
         raise ApiError("json_not_object")
     if _depth(value) > _MAX_NESTING:
         raise ApiError("invalid_json")
     return {name: each for name, each in value.items() if each is not None}
+
+
+def _lone_surrogate(body: bytes) -> bool:
+    """Whether only half a character keeps this from being JSON."""
+    try:
+        return b"\\ud" in body.lower() and json.loads(body) is not None
+    except (ValueError, RecursionError):
+        return False
 
 
 def _depth(value: object) -> int:
@@ -171,6 +181,9 @@ def typed(values: Mapping[str, Any], kind: type[A], missing: Mapping[str, str]) 
     try:
         return msgspec.convert(known, kind, strict=False)
     except msgspec.ValidationError as error:
+        place = str(error).rpartition("`$.")[2].rstrip("`")
+        if place in _CODES:
+            raise ApiError(_CODES[place]) from None
         raise InvalidArguments(str(error)) from None
 
 

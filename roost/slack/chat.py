@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Any
 
 import msgspec
 
-from roost.chat.errors import ChannelNotFound
+from roost.chat.errors import ChannelNotFound, MessageTooLong
 from roost.chat.messages import Posting
 from roost.chat.model import Channel, Composition, channel_of
 from roost.chat.rights import Act
@@ -20,7 +19,8 @@ from roost.slack.errors import ApiError, InvalidArguments
 Nested = str | list[Any] | dict[str, Any] | None
 
 MAX_ATTACHMENTS = 100
-_CLIENT_MSG_ID = re.compile(r"[0-9a-fA-F-]{1,64}")
+MAX_MARKDOWN = 12_000  # characters
+_CLIENT_MSG_ID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
 class Content(Arguments, frozen=True):
@@ -86,6 +86,8 @@ def composition(call: Call, content: Content, *, subtype: str = "") -> tuple[str
     if content.markdown_text:
         if content.text or content.blocks:
             raise ApiError("markdown_text_conflict")
+        if len(content.markdown_text) > MAX_MARKDOWN:
+            raise MessageTooLong
         text = content.markdown_text
     return text, Composition(
         blocks=_blocks(content.blocks),
@@ -130,17 +132,13 @@ def _metadata(value: Nested) -> str:
     return msgspec.json.encode(decoded).decode()
 
 
-def _client_msg_id(value: str) -> str:
+def client_msg_id(value: str) -> str:
+    """A sender's own id of a message, "" where there is none. Raises `ApiError` unless it is a UUID."""
     if not value:
         return ""
-    try:
-        return str(uuid.UUID(value)) if _CLIENT_MSG_ID.fullmatch(value) else _refuse(value)
-    except ValueError:
-        return _refuse(value)
-
-
-def _refuse(value: str) -> str:
-    raise InvalidArguments("client_msg_id is not a UUID")
+    if not _CLIENT_MSG_ID.fullmatch(value):
+        raise InvalidArguments("client_msg_id is not a UUID")
+    return value.lower()
 
 
 def destination(call: Call, channel: str) -> Channel:
@@ -169,7 +167,7 @@ def _posted(call: Call, channel: Channel, text: str, composed: Composition, cont
         composed,
         thread=content.thread_ts,
         broadcast=content.reply_broadcast and bool(content.thread_ts),
-        client_msg_id=_client_msg_id(content.client_msg_id),
+        client_msg_id=client_msg_id(content.client_msg_id),
     )
     posted = call.chat.messages.post(call.person, channel, posting)
     message = posted.message

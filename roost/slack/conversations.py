@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from roost.chat.errors import AlreadyInChannel, NotInChannel, Refused
+from roost.chat.errors import AlreadyInChannel, BadTimestamp, NotInChannel, Refused
 from roost.chat.model import Channel, Message, channel_of
 from roost.chat.rights import Act
 from roost.slack import paging, shapes
@@ -391,5 +391,8 @@ def shown(call: Call, found: list[Message], *, metadata: bool = False) -> list[d
 
 def mark(call: Call, arguments: Mark) -> dict[str, Any]:
     """`conversations.mark`"""
-    call.chat.reads.mark(call.person, call.channel(arguments.channel), arguments.ts)
+    try:
+        call.chat.reads.mark(call.person, call.channel(arguments.channel), arguments.ts)
+    except BadTimestamp:
+        raise ApiError("invalid_timestamp") from None
     return {}
