@@ -268,10 +268,15 @@ class _Call:
             return
         self._selector.unregister(line.sock)
         line.events = 0
-        line.sock = sign.tls_context().wrap_socket(
-            line.sock, server_hostname=posting.name, do_handshake_on_connect=False, session=posting.session
-        )
-        self._shake_hands(line, line.sock)
+        try:
+            sock = sign.tls_context().wrap_socket(
+                line.sock, server_hostname=posting.name, do_handshake_on_connect=False, session=posting.session
+            )
+        except OSError:  # gone again already
+            self._drop(line)
+            return
+        line.sock = sock
+        self._shake_hands(line, sock)
 
     def _shake_hands(self, line: _Line, sock: ssl.SSLSocket) -> None:
         try:

@@ -8,6 +8,7 @@ API Gateway takes one.
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import time
 import zlib
@@ -26,6 +27,8 @@ log = logging.getLogger("roost.aws")
 
 MESSAGE_BYTES = 128 * 1024  # API Gateway: the largest message
 SHARE = 2_500  # receivers that one invocation of the push function is given
+_PAUSES = (0.25, 0.5, 1.0)  # seconds at most before what the account's limit refused is posted again
+_OWN_FAULT = 20  # so many 429s at once may be readers whose buffers are full; more are the account's limit
 _FIRST_PAUSE = 0.02  # seconds before a first frame is tried again; doubled for each further try
 _FIRST_TRIES = 9  # in all about ten seconds, after which a connection that is not there was not let in
 
@@ -70,9 +73,18 @@ class ConnectionsPush:
         data = payload.encode()
         if len(data) > MESSAGE_BYTES:
             return dict.fromkeys(connections, Outcome.FAILED)
+        statuses = self._post(connections, data)
+        for pause in _PAUSES:
+            throttled = [connection for connection, status in statuses.items() if status == 429]
+            if len(throttled) <= _OWN_FAULT:
+                break
+            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  jitter, no secret
+            statuses |= self._post(throttled, data)
+        return {connection: _outcome(status) for connection, status in statuses.items() if status != 200}
+
+    def _post(self, connections: Sequence[str], data: bytes) -> dict[str, int]:
         statuses = self._posting.statuses(self._requests("POST", connections, data))
-        pairs = zip(connections, statuses, strict=True)
-        return {connection: _outcome(status) for connection, status in pairs if status != 200}
+        return dict(zip(connections, statuses, strict=True))
 
     def spread(self, share: Share) -> Sequence[Share]:
         """Hand shares of at most 2,500 receivers to the push function; what it may not have got is left to do here."""
@@ -85,7 +97,7 @@ class ConnectionsPush:
 
     def send_first(self, connection: str, payload: str) -> None:
         """Have the push function send it."""
-        event = msgspec.json.encode(First(connection, payload))
+        event = msgspec.json.encode(First(connection, payload))  # one that is too large is refused by Lambda
         if self._invoker is None or not all(self._invoker.invoke([event])):
             log.warning("a first frame was not sent")
 

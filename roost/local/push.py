@@ -39,7 +39,9 @@ class GatewayPush:
 
     def send_first(self, connection: str, payload: str) -> None:
         """Send now, or right behind the handshake where that has not left yet."""
-        self._on_loop(lambda: self._sockets.post_first(connection, payload.encode()))
+        data = payload.encode()
+        if len(data) <= MESSAGE_BYTES:
+            self._on_loop(lambda: self._sockets.post_first(connection, data))
 
     def close(self, connection: str) -> None:
         """Close a connection, if it is still there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import secrets
 import socket
@@ -179,6 +180,22 @@ def test_what_was_said_out_of_turn_is_nobodys_answer(server: Server, push: Conne
     assert push.send(["gone-1", "twice-1", "gone-2", "gone-3"], "hello") == {
         f"gone-{n}": Outcome.GONE for n in (1, 2, 3)
     }
+
+
+def test_what_the_accounts_limit_refuses_is_posted_again(server: Server, push: ConnectionsPush) -> None:
+    everybody = [f"ok-{n}" for n in range(600)]
+    numbers = itertools.count()
+    server.by_body = lambda _: "busy" if 200 <= next(numbers) < 450 else "ok"  # a burst is let through, then no more
+    assert push.send(everybody, "hello") == {}
+    posts = server.posts()
+    assert set(posts) == set(everybody)
+    assert sum(posts.values()) == 850  # whoever had it was left alone
+
+
+def test_a_reader_whose_buffer_is_full_does_not_keep_anybody_waiting(server: Server, push: ConnectionsPush) -> None:
+    slow = [f"busy-{n}" for n in range(10)]
+    assert push.send([*slow, "ok-1"], "hello") == dict.fromkeys(slow, Outcome.FAILED)
+    assert server.posts() == Counter([*slow, "ok-1"])
 
 
 def test_sockets_are_kept_and_never_more_than_two_hundred(server: Server, push: ConnectionsPush) -> None:
