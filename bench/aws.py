@@ -30,7 +30,7 @@ from roost.aws.dynamodb import DynamoTable
 from roost.aws.push import ConnectionsPush
 from roost.aws.sign import Credentials
 from roost.gateway.certificates import certificate
-from roost.storage.log import Log
+from roost.storage.log import Busy, Log
 from scripts.build_lambda import build
 from tests.engines import dynamo_table
 from tests.lines import channel_creation, line
@@ -251,17 +251,20 @@ def _appends(rounds: int, seconds: float) -> Iterator[Row]:
 
 
 def _rate(table: DynamoTable, channels: int, writers: int, seconds: float) -> float:
-    """Appends a second by so many threads, each of which goes from channel to channel."""
+    """Appends a second by so many threads, each of which goes from channel to channel. What is refused does not count."""
     log = Log(table, lambda: time.time_ns() // 1000, time.sleep)
     end = time.perf_counter() + seconds
 
     def write(writer: int) -> int:
-        count = 0
+        turns = refused = 0
         while time.perf_counter() < end:
-            channel = f"C{(writer + count * writers) % channels}"
-            log.append(channel, line(channel, MESSAGE))
-            count += 1
-        return count
+            channel = f"C{(writer + turns * writers) % channels}"
+            turns += 1
+            try:
+                log.append(channel, line(channel, MESSAGE))
+            except Busy:
+                refused += 1
+        return turns - refused
 
     with ThreadPoolExecutor(writers) as pool:
         began = time.perf_counter()
