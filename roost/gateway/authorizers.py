@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from roost.gateway.definition import Authorizer
 from roost.gateway.events import Request, query_pairs
 from roost.gateway.functions import Failed, Outcome, Returned
+
+_MAX_ANSWER = 8 * 1024  # API Gateway: the largest answer of an authorizer, bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ def policy_verdict(outcome: Outcome, method_arn: str, latency_ms: int) -> Allowe
     if isinstance(outcome, Failed) and outcome.message == "Unauthorized":
         return Refused(401)
     if not isinstance(outcome, Returned):
+        return Refused(500)
+    if len(msgspec.json.encode(outcome.payload)) > _MAX_ANSWER:
         return Refused(500)
     context = _flat_context(outcome.payload)
     allowed = policy_allows(outcome.payload, method_arn)

@@ -70,6 +70,7 @@ class Route:
     key: str  #: `$connect`, `$disconnect`, `$default` or a custom key
     function: str
     two_way: bool = False  #: has a route response: the handler's body goes back to the client
+    timeout: float = 29.0  #: seconds that the integration may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class WebSocketApi:
     stage: str
     route_selection_expression: str
     routes: Mapping[str, Route]
-    authorizer: Authorizer | None = None  #: of `$connect`
+    authorizer: Authorizer | Unplayed | None = None  #: of `$connect`
     stage_variables: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -105,7 +105,9 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
 def _skipped(service: Service) -> list[str]:
     """The routes that nobody guards once what cannot be played is skipped."""
     routes = [route for api in (service.http, service.rest) if api is not None for route in api.routes]
-    return [route.key for route in routes if route.api_key or isinstance(route.authorizer, JwtAuthorizer | Unplayed)]
+    skipped = [r.key for r in routes if r.api_key or isinstance(r.authorizer, JwtAuthorizer | Unplayed)]
+    websocket = service.websocket is not None and isinstance(service.websocket.authorizer, Unplayed)
+    return [*skipped, *(["$connect"] if websocket else [])]
 
 
 def _functions(options: Options, service: Service, environment: Mapping[str, str]) -> Functions:

@@ -55,6 +55,9 @@ class Template(Protocol):
     def target(self, route: Map) -> tuple[str | None, Map]:
         """The function behind a route, and its integration."""
 
+    def seconds(self, integration: Map, longest: float) -> float:
+        """How long an integration may take."""
+
     def function_at(self, arn: Any) -> str | None:
         """The function that an ARN means."""
 
@@ -122,7 +125,9 @@ class HttpApis:
             path = str(properties.get("Path", "$default"))
             authorizer = self._http_authorizer(properties.get("Auth"), auth, line)
             payload = "1.0" if str(properties.get("PayloadFormatVersion")) == "1.0" else "2.0"
-            yield HttpRoute("ANY" if path == "$default" else _method(properties), path, key, authorizer, payload)
+            method = "ANY" if path == "$default" else _method(properties)
+            limit = float(properties.get("TimeoutInMillis", 30_000)) / 1000
+            yield HttpRoute(method, path, key, authorizer, payload, limit)
 
     def _http_authorizer(self, used: Any, auth: Settings, line: int) -> AnyAuthorizer | None:
         used = used if isinstance(used, dict) else {}
@@ -161,7 +166,8 @@ class HttpApis:
                 continue
             payload = "1.0" if str(template.property(integration, "PayloadFormatVersion")) == "1.0" else "2.0"
             method, _, path = key.partition(" ") if " " in key else ("ANY", "", "$default")
-            yield HttpRoute(method.upper(), path, function, self._plain_authorizer(route), payload)
+            limit = template.seconds(integration, 30.0)
+            yield HttpRoute(method.upper(), path, function, self._plain_authorizer(route), payload, limit)
 
     def _plain_authorizer(self, route: Map) -> AnyAuthorizer | None:
         template = self._template

@@ -18,6 +18,7 @@ from roost.gateway.definition import (
     Given,
     Route,
     Service,
+    Unplayed,
     WebSocketApi,
     api_id,
 )
@@ -254,7 +255,11 @@ class _Reader:
                 two_way = (route or {}).get("RouteResponseSelectionExpression") == "$default"
                 routes[str(key)] = Route(str(key), function, two_way)
         auth = self.property(body, "Auth", {}) or {}
-        authorizer = self._authorizer(auth.get("AuthArn"), auth.get("IdentitySource"), body) if auth else None
+        authorizer: Authorizer | Unplayed | None = None
+        if auth.get("AuthType") == "AWS_IAM":
+            authorizer = self._unplayed("AWS_IAM", body.line)
+        elif auth:
+            authorizer = self._authorizer(auth.get("AuthArn"), auth.get("IdentitySource"), body)
         return WebSocketApi(
             id=self.api_ids[logical],
             name=str(self.property(body, "Name", logical)),
@@ -268,17 +273,20 @@ class _Reader:
     def _plain_websocket(self, logical: str, body: Map) -> WebSocketApi:
         identity = self.api_ids[logical]
         routes: dict[str, Route] = {}
-        authorizer: Authorizer | None = None
+        authorizer: Authorizer | Unplayed | None = None
         for name, route in self.of_api("AWS::ApiGatewayV2::Route", identity):
             key = str(self.property(route, "RouteKey", ""))
-            function, _ = self.target(route)
+            function, integration = self.target(route)
             if function is None:
                 self.problems.warn(route.line, f"route {name} ({key}) leads to no Python function here: left out")
                 continue
             two_way = self.property(route, "RouteResponseSelectionExpression") == "$default"
-            routes[key] = Route(key, function, two_way)
-            if key == "$connect" and self.property(route, "AuthorizationType") == "CUSTOM":
+            routes[key] = Route(key, function, two_way, self.seconds(integration, 29.0))
+            kind = self.property(route, "AuthorizationType", "NONE")
+            if key == "$connect" and kind == "CUSTOM":
                 authorizer = self._plain_authorizer(str(self.property(route, "AuthorizerId", "")))
+            elif key == "$connect" and kind != "NONE":
+                authorizer = self._unplayed(kind, route.line)
         stage, variables = self.stage_of(identity) or (self._stage, {})
         return WebSocketApi(
             id=identity,
@@ -308,6 +316,15 @@ class _Reader:
         target = str(self.property(route, "Target", ""))
         integration = self.resources.get(target.removeprefix("integrations/"), Map())
         return self.function_at(self.property(integration, "IntegrationUri")), integration
+
+    def seconds(self, integration: Map, longest: float) -> float:
+        """How long an integration may take."""
+        return float(self.property(integration, "TimeoutInMillis", longest * 1000)) / 1000
+
+    def _unplayed(self, kind: str, line: int) -> Unplayed:
+        refusal = "$connect answers 401 unless --skip-authorizers is given"
+        self.problems.warn(line, f"AUTHORIZER {kind} cannot be played here, since nobody has an account: {refusal}")
+        return Unplayed(kind)
 
     def _plain_authorizer(self, logical: str) -> Authorizer | None:
         body = self.resources.get(logical)

@@ -91,7 +91,16 @@ class Gateway:
         api, names, log = self.service.websocket, self._domain_name, self._settings.log_events
         if api is None:
             return None
-        return WebSocketServer(api, self.service, self._functions, self.sockets, limits, names, log_events=log)
+        return WebSocketServer(
+            api,
+            self.service,
+            self._functions,
+            self.sockets,
+            limits,
+            names,
+            log_events=log,
+            skip_authorizers=self._settings.skip_authorizers,
+        )
 
     def _around(self) -> Around:
         """What HTTP APIs and REST APIs stand in."""

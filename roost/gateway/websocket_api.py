@@ -36,6 +36,8 @@ log = logging.getLogger("roost.gateway")
 #: Compression is offered without context takeover: no state stays with an idle connection.
 _DEFLATE = [ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)]
 
+_LONGEST = Route("", "").timeout
+
 _PROXY_KEYS = frozenset({"statusCode", "body", "headers", "multiValueHeaders", "isBase64Encoded"})
 
 
@@ -67,7 +69,9 @@ class WebSocketServer:
         domain_name: Callable[[Request], str],
         *,
         log_events: bool = True,
+        skip_authorizers: bool = False,
     ) -> None:
+        self._skip_authorizers = skip_authorizers
         self._api = api
         self._service = service
         self._functions = functions
@@ -118,8 +122,11 @@ class WebSocketServer:
         )
         opening = _Opening(exchange, protocol, response, context, self._call())
         self.running += 1
-        if self._api.authorizer is not None:
-            self._authorize(opening, self._api.authorizer)
+        authorizer = self._api.authorizer
+        if isinstance(authorizer, Authorizer):
+            self._authorize(opening, authorizer)
+        elif authorizer is not None and not self._skip_authorizers:
+            self._refuse(opening, 401)
         else:
             self._run_connect(opening)
 
@@ -147,7 +154,7 @@ class WebSocketServer:
             return
         event = events.connect_event(opening.exchange.request, opening.context, opening.call) | self._variables
         done = partial(self._connected, opening)
-        self._functions.invoke(self._connect.function, event, done, integration_timeout=self._limits.integration)
+        self._functions.invoke(self._connect.function, event, done, integration_timeout=self._patience(self._connect))
 
     def _connected(self, opening: _Opening, outcome: Outcome) -> None:
         answer = proxy_answer(outcome)
@@ -214,7 +221,7 @@ class WebSocketServer:
         connection.began()
         self.running += 1
         done = partial(self._answered, connection, route, call["requestId"], time.monotonic())
-        self._functions.invoke(route.function, event, done, integration_timeout=self._limits.integration)
+        self._functions.invoke(route.function, event, done, integration_timeout=self._patience(route))
 
     def _answered(self, connection: Connection, route: Route, request_id: str, began: float, outcome: Outcome) -> None:
         connection.done()
@@ -247,7 +254,7 @@ class WebSocketServer:
     def _invoke_disconnect(self, context: Mapping[str, Any], code: int, reason: str) -> None:
         if self._disconnect is not None:
             event = events.disconnect_event(code, reason, context, self._call()) | self._variables
-            limit = self._limits.integration
+            limit = self._patience(self._disconnect)
             self._functions.invoke(self._disconnect.function, event, _nothing, integration_timeout=limit)
 
     def sweep(self) -> None:
@@ -259,6 +266,10 @@ class WebSocketServer:
                 connection.close(*events.GOING_AWAY)
             elif connection.id in self._sockets.congested and now - connection.congested_since > _CONGESTED_SECONDS:
                 connection.close(1008, "The client reads too slowly")
+
+    def _patience(self, route: Route) -> float:
+        """How long its function may take: the limit, or the part of it that the route has."""
+        return self._limits.integration * min(1.0, route.timeout / _LONGEST)
 
     # -- small things -----------------------------------------------------------------------------------------------
 

@@ -76,3 +76,7 @@ def test_a_simple_http_answer_keeps_its_types() -> None:
     assert http_verdict(Returned(answer), simple, ARN) == Allowed({"lambda": {"n": 1}})
     assert http_verdict(Returned({"isAuthorized": False}), simple, ARN) == Refused(403)
     assert http_verdict(Returned({"isAuthorized": "yes"}), simple, ARN) == Refused(500)
+
+
+def test_an_answer_over_8_kb_is_no_answer() -> None:
+    assert policy_verdict(Returned(policy("Allow", "*", {"long": "x" * 8192})), ARN, 1) == Refused(500)

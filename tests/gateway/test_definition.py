@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from roost.gateway.definition import DefinitionError, Service, check_handlers, load
+from roost.gateway.definition import Authorizer, DefinitionError, Service, check_handlers, load
 from tests.tools import ROOT
 
 BASE = "http://127.0.0.1:8000"
@@ -107,7 +107,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         "sendMessage": ("send", True),
         "$default": ("fallback", False),
     }
-    assert websocket.authorizer is not None
+    assert isinstance(websocket.authorizer, Authorizer)
     assert websocket.authorizer.function == "auth"
     assert websocket.authorizer.identity_sources == ("route.request.querystring.token",)
     assert service.http is not None

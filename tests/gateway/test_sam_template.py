@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from roost.gateway.definition import check_handlers
+import pytest
+
+from roost.gateway.definition import Unplayed, check_handlers
 from tests.gateway.test_definition import read, refusal
 
 TEMPLATE = """
@@ -127,3 +129,37 @@ def test_a_template_that_cdk_has_made_runs_from_its_assets(tmp_path: Path) -> No
     assert function.environment["TABLE"] == service.tables[0].name
     assert service.websocket is not None
     assert (list(service.websocket.routes), service.websocket.stage) == (["$connect"], "dev")
+
+
+IAM = """
+Resources:
+  F: { Type: AWS::Serverless::Function, Properties: { Handler: index.f, InlineCode: "def f(e, c): ..." } }
+"""
+BY_HAND = """
+  Api: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET } }
+  To:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: { ApiId: !Ref Api, IntegrationUri: !GetAtt F.Arn, TimeoutInMillis: 500 }
+  Route:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: { ApiId: !Ref Api, RouteKey: $connect, Target: !Sub "integrations/${To}", AuthorizationType: AWS_IAM }
+"""
+BY_SAM = """
+  Api:
+    Type: AWS::Serverless::WebSocketApi
+    Properties: { Auth: { AuthType: AWS_IAM }, Routes: { $connect: { FunctionArn: !GetAtt F.Arn } } }
+"""
+
+
+@pytest.mark.parametrize("api", [BY_HAND, BY_SAM], ids=["by hand", "by SAM"])
+def test_a_websocket_api_for_iam_users_lets_nobody_in_and_says_so(tmp_path: Path, api: str) -> None:
+    service = read(tmp_path, IAM + api, "template.yaml")
+    assert service.websocket is not None
+    assert service.websocket.authorizer == Unplayed("AWS_IAM")
+    assert any("AUTHORIZER AWS_IAM" in line for line in service.warnings)
+
+
+def test_the_time_limit_of_an_integration_is_read(tmp_path: Path) -> None:
+    service = read(tmp_path, IAM + BY_HAND, "template.yaml")
+    assert service.websocket is not None
+    assert service.websocket.routes["$connect"].timeout == 0.5

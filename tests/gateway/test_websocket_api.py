@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import socket
 import struct
@@ -15,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from roost.gateway import server
-from roost.gateway.definition import Authorizer
+from roost.gateway.definition import Authorizer, Route, Unplayed
 from roost.gateway.websocket_api import Limits
 from tests.gateway.harness import OK, Running, eventually, http, running, service
 
@@ -501,3 +502,28 @@ def test_a_connection_lost_in_the_turn_of_a_post_takes_nobody_elses_share_with_i
         other.send("still here")
         eventually(lambda: len(gateway.functions.of("$default")) == 1)
         del lost
+
+
+def test_an_authorizer_that_cannot_be_played_lets_nobody_in_unless_the_person_says_so() -> None:
+    declared = service(ALL)
+    assert declared.websocket is not None
+    guarded = dataclasses.replace(
+        declared, websocket=dataclasses.replace(declared.websocket, authorizer=Unplayed("AWS_IAM"))
+    )
+    with running(guarded, QUIET) as gateway:
+        with pytest.raises(InvalidStatus) as refused:
+            dial(gateway)
+        assert refused.value.response.status_code == 401
+        assert gateway.functions.events == []
+    with running(guarded, QUIET, server.Settings(log_events=False, skip_authorizers=True)) as gateway, dial(gateway):
+        assert len(gateway.functions.of("$connect")) == 1
+
+
+def test_a_route_may_have_less_time_than_the_limit() -> None:
+    declared = service(ALL)
+    assert declared.websocket is not None
+    routes = {**declared.websocket.routes, "$default": Route("$default", "$default", timeout=0.2)}
+    hurried = dataclasses.replace(declared, websocket=dataclasses.replace(declared.websocket, routes=routes))
+    with running(hurried, {**QUIET, "$default": after(2.0)}) as gateway, dial(gateway) as client:
+        client.send("x")
+        assert str(client.recv(10)).startswith('{"message": "Endpoint request timed out"')
