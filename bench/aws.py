@@ -251,7 +251,7 @@ def _appends(rounds: int, seconds: float) -> Iterator[Row]:
 
 
 def _rate(table: DynamoTable, channels: int, writers: int, seconds: float) -> float:
-    """Appends a second by so many threads, each of which goes from channel to channel. What is refused does not count."""
+    """Appends a second by so many threads, each going from channel to channel. What is refused does not count."""
     log = Log(table, lambda: time.time_ns() // 1000, time.sleep)
     end = time.perf_counter() + seconds
 
