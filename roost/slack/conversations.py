@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
 
-from roost.chat.errors import AlreadyInChannel, BadTimestamp, NotInChannel, Refused
+from roost.chat.errors import AlreadyInChannel, BadTimestamp, ChannelNotFound, NotInChannel, Refused
 from roost.chat.model import Channel, Message, channel_of
 from roost.chat.rights import Act
 from roost.slack import paging, shapes
@@ -150,8 +151,9 @@ def of_user(call: Call, arguments: List) -> dict[str, Any]:
     for row, membership in chat.channels.of(person):
         if person.id == viewer.id:
             found.append((row, membership))
-        elif not row.private or members.get(chat.core.table, row.id, viewer.id) is not None:
-            found.append((row, members.get(chat.core.table, row.id, viewer.id)))
+            continue
+        with contextlib.suppress(ChannelNotFound):  # not theirs to know
+            found.append((row, chat.channels.check(viewer, Act.SEE, channel_of(row))))
     return _listed(call, arguments, _kinds(arguments.types), found)
 
 

@@ -79,7 +79,7 @@ def list_(call: Call, arguments: List) -> dict[str, Any]:
     oldest = _seconds(arguments.oldest or 0, "invalid_arguments")
     latest = _seconds(arguments.latest or 999_999_999_999, "invalid_arguments")
     if arguments.channel:
-        call.chat.channels.get(arguments.channel)
+        call.channel(arguments.channel)
     kept = [
         row
         for row in call.chat.later.scheduled(call.person)
