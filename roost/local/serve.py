@@ -21,7 +21,9 @@ from roost.gateway.functions import Done, Failed, Returned
 from roost.gateway.sockets import Sockets
 from roost.local.clock import SystemClock
 from roost.local.indexer import Indexer
-from roost.local.meter import Ledger, Meter, MeteredPush, MeteredTable
+from roost.local.ledger import Ledger
+from roost.local.meter import Meter, MeteredPush
+from roost.local.metered_table import MeteredTable
 from roost.local.push import GatewayPush
 from roost.local.queue import Worker
 from roost.local.store import Store, open_store
