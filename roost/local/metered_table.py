@@ -6,7 +6,7 @@ hears the channel after it. They are metered as if they had been made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -118,10 +118,12 @@ class MeteredTable:
 
     def transact(self, operations: Sequence[Operation]) -> None:
         """Apply all operations or none."""
-        use, units, log = self._meter.current(), len(operations), None
-        first = operations[0]
+        use, units = self._meter.current(), len(operations)
+        log, known = None, False
+        first = operations[0] if operations else None
         if type(first) is Update and first.key.sk == "HEAD":
             log = first.key.pk
+            known = log in self._hearing or self._begin(log)
             if use is SKIPPED:
                 self._note_seats(operations)
                 self._table.transact(operations)
@@ -147,7 +149,7 @@ class MeteredTable:
             use.writes += entries
         use.writes += 2 * units
         if log is not None:
-            self._appended(log, use)
+            self._appended(log, use, known=known)
         self._table.transact(operations)
 
     def watch(self, watcher: Watcher) -> None:
@@ -167,29 +169,28 @@ class MeteredTable:
         standing = self._standing(update.key) or {}
         return max(write_units(standing), write_units({**standing, **update.set}))
 
-    def _appended(self, log: str, use: Use) -> None:
+    def _appended(self, log: str, use: Use, *, known: bool) -> None:
         """What an append reads on AWS besides. The first to a log reads as much here, to keep it in memory."""
         use.appends += 1
-        if log[0] == "C":
+        channel = log[0] == "C"  # and not the workspace's own log
+        if channel:
             use.channel = use.channel or log[2:]
-        if not self.exclusive:
-            return
-        hearing = self._hearing.get(log)
-        if hearing is None:
-            self._hearing[log] = self._heard(log) if log[0] == "C" else _Hearing(())
-        else:
-            use.reads += 1 + (hearing.units if log[0] == "C" else 0)
+        if self.exclusive and known:
+            use.reads += 1 + (self._hearing[log].units if channel else 0)
 
-    def _heard(self, pk: str) -> _Hearing:
-        """Who hears a channel, read once; from then on every write is noted."""
-        items: list[Item] = []
+    def _begin(self, log: str) -> bool:
+        """Know who hears a log from now on: every write is noted. Says that it was not known before."""
+        self._hearing[log] = _Hearing(self._heard(log) if self.exclusive else ())
+        return False
+
+    def _heard(self, pk: str) -> Iterator[Item]:
         after: str | None = None
         while True:
             page = self._table.query(pk, low=_SEATS[0], high=f"{_SEATS[1]}~", after=after)
-            items += page.items
+            yield from page.items
             after = page.next
             if after is None:
-                return _Hearing(items)
+                return
 
     def _note_seats(self, operations: Sequence[Operation]) -> None:
         """Of a transaction that is not metered: who comes and goes in it."""
