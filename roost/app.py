@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from roost.chat.chat import Chat
+from roost.chat.chat import MAX_UPLOAD, Chat
 from roost.chat.errors import NotAuthed, RateLimited, Refused, TooManyStreams
 from roost.chat.limits import RateLimit
 from roost.chat.model import ConnectionId
-from roost.chat.ports import Clock, Push, Share
+from roost.chat.ports import Blobs, Clock, Push, Share
 from roost.frames import Line, TextProtocol, render
 from roost.settings import Settings
 from roost.slack.api import WebApi
+from roost.slack.transfers import TRANSFERS, Transfers
 from roost.storage import seats
 from roost.storage.jobs import Job, Queue
 from roost.storage.log import Busy
@@ -48,17 +49,27 @@ class App:
     """The chat, over its ports."""
 
     def __init__(
-        self, table: Table, push: Push, clock: Clock, settings: Settings, *, queue: Queue | None = None
+        self,
+        table: Table,
+        push: Push,
+        clock: Clock,
+        settings: Settings,
+        *,
+        queue: Queue | None = None,
+        blobs: Blobs | None = None,
+        upload_bytes: int = MAX_UPLOAD,
     ) -> None:
-        """`queue` is the one whose jobs the shell brings to `do`; it lies in the same table."""
+        """`queue` is the one whose jobs the shell brings to `do`; it lies in the same table. `blobs` holds the files,
+        of which `upload_bytes` is the largest that comes through `handle`."""
         self._push = push
         self._clock = clock
         self._settings = settings
-        stream = renderer(lambda: self.chat.core.workspace)
-        self.chat = Chat(table, push, clock, {"text": render, STREAM: stream}, queue)
+        stream = renderer(lambda: self.chat.core.workspace, settings.home)
+        self.chat = Chat(table, push, clock, {"text": render, STREAM: stream}, queue, blobs, upload_bytes)
         self._text = TextProtocol(self.chat)
-        self._stream = EventStream(self.chat)
+        self._stream = EventStream(self.chat, settings.home)
         self._api = WebApi(self.chat, settings)
+        self._transfers = Transfers(self.chat)
         self._limit = RateLimit(LINES_A_MINUTE, 60.0) if settings.limits else None
 
     def begin_alone(self) -> None:
@@ -188,6 +199,8 @@ class App:
         method, path = context["http"]["method"], event["rawPath"]
         if path.startswith("/api/"):
             return self._api_call(event, context, path.removeprefix("/api/"))
+        if path.startswith(TRANSFERS):
+            return self._transfers.handle(event)
         if path != "/":
             return _json(404, {"message": "Not Found"})
         if method not in ("GET", "HEAD"):

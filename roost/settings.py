@@ -14,7 +14,13 @@ class Settings:
     limits: bool = False  #: each connection may send so much a minute
     origins: tuple[str, ...] = ()  #: web origins that may open a socket, besides the server's own
     url: str = ""  #: the server's web address, ending in `/`; empty: as each request names it
+    address: str = "/"  #: the same where no request names it: in what is pushed
     socket_url: str = ""  #: where event streams are opened, ending in `/`; empty: the same host
+
+    @property
+    def home(self) -> str:
+        """The server's web address as events give it."""
+        return self.url or self.address
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

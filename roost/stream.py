@@ -35,18 +35,18 @@ _MAX_RESUMED = 500  # logs in one resume
 _encode = msgspec.json.Encoder().encode
 
 
-def renderer(workspace: Callable[[], WorkspaceRow]) -> Callable[[Channel | None, Recorded], str | None]:
-    """How event streams are told of an event."""
+def renderer(workspace: Callable[[], WorkspaceRow], url: str) -> Callable[[Channel | None, Recorded], str | None]:
+    """How event streams are told of an event. `url` is the server's own address."""
 
     def render(channel: Channel | None, recorded: Recorded) -> str | None:
-        return frame(channel, recorded, workspace())
+        return frame(channel, recorded, workspace(), url)
 
     return render
 
 
-def frame(channel: Channel | None, recorded: Recorded, workspace: WorkspaceRow) -> str:
+def frame(channel: Channel | None, recorded: Recorded, workspace: WorkspaceRow, url: str) -> str:
     """An event as one frame."""
-    shown = shapes.event(channel, recorded, workspace.team, workspace.general)
+    shown = shapes.event(channel, recorded, workspace.team, workspace.general, url)
     if not recorded.seq:  # in no log: shown once, to one person
         return _encode(shown | {"is_ephemeral": True}).decode()
     place = {"stream": recorded.stream, "seq": recorded.seq, "epoch": workspace.epoch}
@@ -72,9 +72,10 @@ _decode = msgspec.json.Decoder().decode
 class EventStream:
     """Answers event streams. Replies are pushed to the connection that asked."""
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, url: str) -> None:
         self._chat = chat
         self._wrong = RateLimit(MAX_WRONG - 1, 60.0)
+        self._url = url
         self._frames: dict[str, Callable[[ConnectionId, Person, _Frame], dict[str, Any] | None]] = {
             "message": self._message,
             "typing": self._typing,
@@ -179,7 +180,7 @@ class EventStream:
                 reload = True
                 continue
             for recorded in replay.events:
-                self._chat.core.push.send((connection,), frame(replay.channel, recorded, workspace))
+                self._chat.core.push.send((connection,), frame(replay.channel, recorded, workspace, self._url))
             places[stream] = seq + len(replay.events)
         return answer | {"streams": places} | ({"reload": True} if reload else {})
 

@@ -372,7 +372,8 @@ class Room:
         self.clock = FakeClock()
         self.table: Any = table if table is not None else MemoryTable(clock=lambda: self.clock.now)
         self.push = MemoryPush()
-        self.app = App(self.table, self.push, self.clock, settings or Settings())
+        self.blobs = MemoryBlobs(clock=lambda: self.clock.now)
+        self.app = App(self.table, self.push, self.clock, settings or Settings(), blobs=self.blobs)
 
     def enter(self, name: str, **event: Any) -> TextPerson:
         """Somebody connects; `name` is their connection's id."""

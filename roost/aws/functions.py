@@ -19,6 +19,7 @@ from roost.app import App
 from roost.aws.dynamodb import DynamoTable
 from roost.aws.invoke import Invoker
 from roost.aws.push import ConnectionsPush, First, Job
+from roost.aws.s3 import S3Blobs
 from roost.aws.sign import Credentials, tls_context
 from roost.aws.sqs import SqsQueue
 from roost.aws.stream import Change, decode_records
@@ -28,6 +29,9 @@ from roost.storage.jobs import Queue
 log = logging.getLogger("roost.aws")
 
 tls_context()  # now, since a function that is being started has a whole processor
+
+
+_UPLOAD_BYTES = 4_400_000  # of a file that comes through a function, whose event holds 6 MB with the file as base64
 
 
 class LambdaClock:
@@ -83,8 +87,25 @@ def _sqs() -> SqsQueue:
 
 
 @functools.cache
+def _blobs() -> S3Blobs | None:
+    """Where files are; None where the deployment has no bucket."""
+    environ = os.environ
+    bucket, region = environ.get("ROOST_BUCKET"), environ["AWS_REGION"]
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    return S3Blobs(bucket, region=region, credentials=credentials, endpoint=endpoint) if bucket else None
+
+
+@functools.cache
 def _app(callback: str) -> App:
-    return App(_table(), _push(callback), LambdaClock(), Settings.from_environment(os.environ), queue=_jobs())
+    return App(
+        _table(),
+        _push(callback),
+        LambdaClock(),
+        Settings.from_environment(os.environ),
+        queue=_jobs(),
+        blobs=_blobs(),
+        upload_bytes=_UPLOAD_BYTES,
+    )
 
 
 def socket(event: Mapping[str, Any], context: object) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from roost.chat.channels import Channels
 from roost.chat.core import Core
 from roost.chat.delivery import Delivery, Renderers
+from roost.chat.files import Files
 from roost.chat.later import Later
 from roost.chat.messages import Messages
 from roost.chat.people import People
-from roost.chat.ports import Clock, Push
+from roost.chat.ports import Blobs, Clock, Push
 from roost.chat.reactions import Reactions
 from roost.chat.reads import Reads
 from roost.chat.search import Search
@@ -16,12 +17,21 @@ from roost.chat.streams import Streams
 from roost.storage.jobs import Queue
 from roost.storage.table import Table
 
+MAX_UPLOAD = 10 * 1024 * 1024 - 16 * 1024  # bytes of a file that comes through the server: an HTTP API's, less a form's
+
 
 class Chat:
     """What the surfaces call. `renderers` say how each kind of connection is told of an event."""
 
     def __init__(
-        self, table: Table, push: Push, clock: Clock, renderers: Renderers, queue: Queue | None = None
+        self,
+        table: Table,
+        push: Push,
+        clock: Clock,
+        renderers: Renderers,
+        queue: Queue | None = None,
+        blobs: Blobs | None = None,
+        upload_bytes: int = MAX_UPLOAD,
     ) -> None:
         self.core = Core(table, push, clock, lambda receivers: Delivery(table, receivers, push, renderers))
         self.channels = Channels(self.core)
@@ -31,4 +41,6 @@ class Chat:
         self.reads = Reads(self.core, self.channels)
         self.streams = Streams(self.core, self.channels, self.people)
         self.search = Search(self.core, self.channels, self.people)
-        self.later = Later(self.core, queue or Queue(table, clock.now_us), self.channels, self.people, self.messages)
+        jobs = queue or Queue(table, clock.now_us)
+        self.files = Files(self.core, self.channels, self.messages, jobs, blobs, upload_bytes)
+        self.later = Later(self.core, jobs, self.channels, self.people, self.messages, self.files)

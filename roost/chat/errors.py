@@ -419,3 +419,59 @@ class NotFound(Refused):
 
     code = "not_found"
     sentence = "There is no such thing."
+
+
+class FileNotFound(Refused):
+    """No such file, or one that is not theirs to know."""
+
+    code = "file_not_found"
+    sentence = "There is no such file."
+
+
+class FileIsDeleted(Refused):
+    """A file that was deleted."""
+
+    code = "file_deleted"
+    sentence = "That file was deleted."
+
+
+class CantDeleteFile(Refused):
+    """A file of somebody else."""
+
+    code = "cant_delete_file"
+    sentence = "You can delete only what you uploaded."
+
+
+class NoFileData(Refused):
+    """A file without a byte, or none at all."""
+
+    code = "no_file_data"
+    sentence = "That file is empty."
+
+
+class FileTooLarge(Refused):
+    """A file over the limit."""
+
+    code = "file_too_large"
+    sentence = "That file is too large."
+
+
+class FileUploadsDisabled(Refused):
+    """A deployment without a place for files."""
+
+    code = "file_uploads_disabled"
+    sentence = "Files cannot be uploaded here."
+
+
+class FileUpdateFailed(Refused):
+    """A file whose bytes have not come."""
+
+    code = "file_update_failed"
+    sentence = "That file was not uploaded."
+
+
+class BadImage(Refused):
+    """What is no picture of a kind that is shown."""
+
+    code = "bad_image"
+    sentence = "That is no PNG, JPEG, GIF or WebP."

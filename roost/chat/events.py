@@ -76,6 +76,21 @@ class PinRemoved(Event, frozen=True, tag="pin_removed"):
     user: str
 
 
+class FileShared(Event, frozen=True, tag="file_shared"):
+    """A message that was just posted carries a file."""
+
+    file: str
+    user: str
+    target: str = ""  #: ts
+
+
+class FileDeleted(Event, frozen=True, tag="file_deleted"):
+    """A file that a message carried is no longer there."""
+
+    file: str
+    user: str
+
+
 class MemberJoined(Event, frozen=True, tag="member_joined"):
     """Somebody belongs to the conversation now."""
 
@@ -127,6 +142,8 @@ AnyEvent = (
     | ReactionRemoved
     | PinAdded
     | PinRemoved
+    | FileShared
+    | FileDeleted
     | MemberJoined
     | MemberLeft
     | ChannelChanged

@@ -22,6 +22,7 @@ from roost.chat.errors import (
     TimeTooFar,
     TooManyScheduled,
 )
+from roost.chat.files import Files
 from roost.chat.messages import Messages, Posting, check_text, posting
 from roost.chat.model import Channel, Composition, Person, UserId, channel_of
 from roost.chat.people import People
@@ -60,14 +61,20 @@ class _Due(msgspec.Struct, frozen=True):
 class Later:
     """Scheduled messages and reminders of everybody."""
 
-    def __init__(self, core: Core, queue: Queue, channels: Channels, people: People, messages: Messages) -> None:
+    def __init__(
+        self, core: Core, queue: Queue, channels: Channels, people: People, messages: Messages, files: Files
+    ) -> None:
         self._core = core
         self._table = core.table
         self._queue = queue
         self._channels = channels
         self._people = people
         self._messages = messages
-        self._kinds: dict[str, Callable[[_Due], None]] = {"send_message": self._send, "remind": self._remind}
+        self._kinds: dict[str, Callable[[_Due], None]] = {
+            "send_message": self._send,
+            "remind": self._remind,
+            "erase_file": lambda due: files.erase(due.user, due.id),
+        }
 
     def do(self, job: Job) -> None:
         """Do a job that is due; done twice it does no more than once. Raises `JobFailed`."""

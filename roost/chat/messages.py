@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from roost.storage import members, messages
 from roost.storage.items import (
     MessageRow,
     ReplyRow,
+    file_share_key,
     format_ts,
     idempotency_key,
     line_key,
@@ -41,7 +42,7 @@ from roost.storage.items import (
 )
 from roost.storage.log import Place
 from roost.storage.messages import Range
-from roost.storage.table import Equals, Operation, Put, Update
+from roost.storage.table import Delete, Equals, Operation, Put, Update
 
 MAX_CHARACTERS = 40_000  # Slack's limit
 MAX_BYTES = 30 * 1024  # what fits one push of 32 KB with its wrapping
@@ -70,6 +71,13 @@ class Posted:
     duplicate: bool = False
 
 
+Beside = Callable[[Place], tuple[Sequence[AnyEvent], Sequence[Operation]]]
+
+
+def _nothing(place: Place) -> tuple[Sequence[AnyEvent], Sequence[Operation]]:
+    return (), ()
+
+
 class Messages:
     """The messages of all conversations."""
 
@@ -91,18 +99,24 @@ class Messages:
         deed = posting(author, channel, Posting(text))
         self._core.happen(channel, lambda: deed, messages=1, once=line_key(line), source=source, time=time)
 
-    def post(self, author: Person, channel: Channel, wanted: Posting) -> Posted:
+    def post(
+        self, author: Person, channel: Channel, wanted: Posting, *, beside: Beside = _nothing, more: int = 0
+    ) -> Posted:
         """Say something in a conversation that one belongs to.
 
         Stored when this returns, and told to everybody in it, the author's own streams included. The same
         `client_msg_id` of the same author within a day answers the first message, whatever the text. Raises a `Refused`
-        before anything is stored.
+        before anything is stored. `beside` makes `more` events behind the message's own, in the same transaction.
         """
         self.check(author, channel, wanted)
         once = idempotency_key(author.id, wanted.client_msg_id, channel.id) if wanted.client_msg_id else None
         counts = 0 if wanted.thread and not wanted.broadcast else 1
         place, events = self._core.happen(
-            channel, lambda: self._deed(author, channel, wanted), messages=counts, once=once
+            channel,
+            lambda: _together(self._deed(author, channel, wanted), beside),
+            events=1 + more,
+            messages=counts,
+            once=once,
         )
         if place.duplicate:
             row = messages.get(self._core.table, channel.id, place.ts)
@@ -207,6 +221,7 @@ class Messages:
                 operations = replacing(channel, ts, row, left)
                 if root is not None:
                     operations.append(Update(message_key(channel.id, row.thread), add={"replies": -1, "rev": 1}))
+                operations += [Delete(file_share_key(each.id, channel.id, ts)) for each in row.files]
                 return [MessageDeleted(target=ts, by=person.id, thread=row.thread)], operations
 
             return write
@@ -304,6 +319,17 @@ def posting(author: Person, channel: Channel, wanted: Posting) -> Writes:
     return write
 
 
+def _together(writes: Writes, beside: Beside) -> Writes:
+    """What writes both, the message first."""
+
+    def write(place: Place) -> tuple[Sequence[AnyEvent], Sequence[Operation]]:
+        events, operations = writes(place)
+        more, changes = beside(place)
+        return [*events, *more], [*operations, *changes]
+
+    return write
+
+
 def _replying(author: Person, channel: Channel, wanted: Posting, root: MessageRow) -> Writes:
     """What appends a reply: to its thread, where its ts alone finds it, and to the channel if it is said there too."""
     thread = wanted.thread
@@ -377,7 +403,7 @@ def _row(author: Person, wanted: Posting, place: Place, n: int, **more: Any) -> 
 
 
 def _message(channel: Channel, ts: str, events: Sequence[AnyEvent]) -> Message:
-    (event,) = events
+    event = events[0]
     assert isinstance(event, MessagePosted)
     return Message(channel.id, Ts(ts), event.message)
 
@@ -404,7 +430,8 @@ def check_text(text: str) -> None:
 
 def check_size(text: str, composed: Composition) -> None:
     """Raise `MessageTooLong` unless a message with all that belongs to it fits one event."""
-    parts = (text, composed.blocks, composed.attachments, composed.metadata)
+    files = msgspec.json.encode(composed.files).decode() if composed.files else ""
+    parts = (text, composed.blocks, composed.attachments, composed.metadata, files)
     if len(text) > MAX_CHARACTERS or sum(map(_utf8_size, parts)) > MAX_BYTES:
         raise MessageTooLong
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
-from roost.storage.items import ChannelRow, MessageRow, UserRow
+from roost.storage.items import AttachedFile, ChannelRow, MessageRow, UserRow
 
 UserId = NewType("UserId", str)  #: `U…`
 ChannelId = NewType("ChannelId", str)  #: `C…`, of a direct conversation `D…`
@@ -68,7 +68,7 @@ class Composition:
     blocks: str = ""
     attachments: str = ""
     metadata: str = ""
-    files: tuple[str, ...] = ()
+    files: tuple[AttachedFile, ...] = ()
     username: str = ""
     icon: str = ""
     subtype: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import os
 import signal
@@ -20,6 +21,7 @@ from roost.gateway.definition import Function, HttpApi, HttpRoute, Route, Servic
 from roost.gateway.functions import Done, Failed, Returned
 from roost.gateway.sockets import Sockets
 from roost.local.clock import SystemClock
+from roost.local.folder import PREFIX, FolderBlobs
 from roost.local.indexer import Indexer
 from roost.local.ledger import Ledger
 from roost.local.meter import Meter, MeteredPush
@@ -56,8 +58,9 @@ class ChatFunctions:
     race for the channel's head, and any of them could win.
     """
 
-    def __init__(self, app: App, hub: Hub, meter: Meter, *, side_by_side: bool) -> None:
+    def __init__(self, app: App, hub: Hub, meter: Meter, blobs: FolderBlobs, *, side_by_side: bool) -> None:
         self._handle = meter.measured(app.handle)
+        self._serve_file = blobs.serve  # which S3 does itself on AWS
         self._beside = app.runs_beside_others if side_by_side else _never
         self._hub = hub
         self._lanes: dict[str, _Lane] = {}
@@ -72,7 +75,8 @@ class ChatFunctions:
         self._running += 1
         connection = event["requestContext"].get("connectionId")
         if connection is None:
-            self._hub.run(lambda: self._run(event, done))
+            handle = self._serve_file if event["rawPath"].startswith(PREFIX) else self._handle
+            self._hub.run(lambda: self._run(handle, event, done))
             return
         lane = self._lanes.get(connection)
         if lane is None:
@@ -89,7 +93,7 @@ class ChatFunctions:
         self._hub.run(lambda: self._run_in_lane(connection, lane, work))
 
     def _run_in_lane(self, connection: str, lane: _Lane, work: _Work) -> None:
-        self._run(work.event, work.done)
+        self._run(self._handle, work.event, work.done)
         lane.running -= 1
         if lane.running == 0:
             lane.alone = False
@@ -102,9 +106,9 @@ class ChatFunctions:
         while lane.waiting and lane.may_begin(lane.waiting[0]):
             self._begin(connection, lane, lane.waiting.popleft())
 
-    def _run(self, event: Mapping[str, Any], done: Done) -> None:
+    def _run(self, handle: Callable[[Any], dict[str, Any]], event: Mapping[str, Any], done: Done) -> None:
         try:
-            done(Returned(self._handle(event)))
+            done(Returned(handle(event)))
         except Exception as error:  # noqa: BLE001  the loop must go on; App.handle has already logged its own
             done(Failed(type(error).__name__, str(error)))
         finally:
@@ -173,18 +177,20 @@ async def serve(
     listener = server.listen(host, port)
     store = open_store(data, table_url, os.environ)
     alone = store.table.exclusive
+    blobs = FolderBlobs(data / "files")
     try:
         sockets = Sockets(loop)
         meter = Meter()
         table = MeteredTable(store.table, meter)
         clock = SystemClock()
         queue = Queue(table, clock.now_us)
-        app = App(table, MeteredPush(GatewayPush(sockets), meter), clock, settings, queue=queue)
+        settings = _with_address(settings, host, listener.getsockname()[1])
+        app = App(table, MeteredPush(GatewayPush(sockets), meter), clock, settings, queue=queue, blobs=blobs)
         if alone:
             app.begin_alone()
             meter.take()  # which AWS has no need of
         hub = Hub(loop)
-        functions = ChatFunctions(app, hub, meter, side_by_side=alone)
+        functions = ChatFunctions(app, hub, meter, blobs, side_by_side=alone)
         indexer = Indexer(app.chat, hub)
         worker = Worker(queue, store.table, app.do, hub)
         worker.start()
@@ -207,7 +213,14 @@ async def serve(
             each.cancel()
         await ledger.flush()
     finally:
+        await asyncio.to_thread(blobs.close)
         await asyncio.to_thread(store.close)
+
+
+def _with_address(settings: Settings, host: str, port: int) -> Settings:
+    """The settings with the address that events give, where nobody said which."""
+    named = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+    return dataclasses.replace(settings, address=f"http://{f'[{named}]' if ':' in named else named}:{port}/")
 
 
 def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:

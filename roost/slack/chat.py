@@ -171,7 +171,7 @@ def _posted(call: Call, channel: Channel, text: str, composed: Composition, cont
     )
     posted = call.chat.messages.post(call.person, channel, posting)
     message = posted.message
-    shown = shapes.message(message, call.chat.core.workspace.team, call.person.id, metadata=True)
+    shown = shapes.message(message, call.chat.core.workspace.team, call.person.id, metadata=True, url=call.url)
     answer: dict[str, Any] = {"channel": channel.id, "ts": message.ts, "message": shown}
     return answer | ({"duplicate": True} if posted.duplicate else {})
 
@@ -201,7 +201,7 @@ def update(call: Call, arguments: Update) -> dict[str, Any]:
     if given is None and not (composed.blocks or composed.attachments or composed.metadata):
         raise ApiError("no_text")
     message = call.chat.messages.edit(call.person, channel, arguments.ts, given, composed)
-    shown = shapes.message(message, call.chat.core.workspace.team, call.person.id, metadata=True)
+    shown = shapes.message(message, call.chat.core.workspace.team, call.person.id, metadata=True, url=call.url)
     return {"channel": channel.id, "ts": message.ts, "text": message.row.text, "message": shown}
 
 

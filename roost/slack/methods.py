@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from roost.slack import auth, chat, conversations, reactions, reminders, scheduled, search, users
+from roost.slack import auth, chat, conversations, files, reactions, reminders, scheduled, search, users
 from roost.slack.arguments import Arguments
 from roost.slack.auth import Nothing
 
@@ -40,6 +40,8 @@ class Method:
 
 _NAMELESS = {"name": "invalid_name_required"}
 _QUERYLESS = {"query": "no_query"}
+_MISSING = {"filename": "missing_argument", "length": "missing_argument"}
+_PUT = ("files:write",)
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -86,6 +88,15 @@ METHODS: dict[str, Method] = {
         Method("pins.remove", reactions.unpin, reactions.Pin, ("pins:write",), 2),
         Method("search.messages", search.messages, search.Search, ("search:read",), 2, PEOPLE, _QUERYLESS),
         Method("pins.list", reactions.pins, reactions.Pins, ("pins:read",), 2),
+        Method("files.getUploadURLExternal", files.get_upload_url, files.GetUploadUrl, _PUT, 4, missing=_MISSING),
+        Method("files.completeUploadExternal", files.complete, files.Complete, _PUT, 4),
+        Method("files.getUploadForm", files.get_upload_form, files.GetUploadForm, _PUT, 4),
+        Method("files.info", files.info, files.One, ("files:read",), 4),
+        Method("files.list", files.list_, files.List, ("files:read",)),
+        Method("files.delete", files.delete, files.One, _PUT),
+        Method("files.sharedPublicURL", files.publish, files.One, _PUT, tokens=PEOPLE),
+        Method("files.revokePublicURL", files.withdraw, files.One, _PUT, tokens=PEOPLE),
+        Method("files.upload", files.retired, Nothing, (), 2),
         Method("reminders.add", reminders.add, reminders.Add, ("reminders:write",), 2, PEOPLE),
         Method("reminders.list", reminders.list_, Nothing, ("reminders:read",), 2, PEOPLE),
         Method("reminders.info", reminders.info, reminders.One, ("reminders:read",), 2, PEOPLE),

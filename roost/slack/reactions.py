@@ -72,7 +72,7 @@ def get(call: Call, arguments: Get) -> dict[str, Any]:
 
 
 def _shown(call: Call, message: Message) -> dict[str, Any]:
-    return shapes.message(message, call.chat.core.workspace.team, call.person.id)
+    return shapes.message(message, call.chat.core.workspace.team, call.person.id, url=call.url)
 
 
 def pin(call: Call, arguments: Pin) -> dict[str, Any]:

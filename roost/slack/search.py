@@ -59,7 +59,7 @@ def found(call: Call, arguments: Search) -> dict[str, Any]:
 
 def _match(call: Call, each: Found) -> dict[str, Any]:
     workspace, row, message = call.chat.core.workspace, each.channel, each.message
-    shown = shapes.message(message, workspace.team, call.person.id)
+    shown = shapes.message(message, workspace.team, call.person.id, url=call.url)
     place = shapes.channel(row, workspace.team, workspace.general, call.person.id, None)
     kept = ("id", "name", "is_private", "is_mpim", "is_im", "is_shared", "is_ext_shared", "is_org_shared", "user")
     return {

@@ -11,6 +11,8 @@ from roost.chat.events import (
     AnyEvent,
     ChannelChanged,
     ChannelCreated,
+    FileDeleted,
+    FileShared,
     MemberJoined,
     MemberLeft,
     MessageChanged,
@@ -25,6 +27,7 @@ from roost.chat.events import (
     UserJoined,
 )
 from roost.chat.model import Channel, Message, Ts
+from roost.slack import attached
 from roost.storage.items import ChannelRow, MembershipRow, MessageRow, UserRow
 
 Json = dict[str, Any]
@@ -142,7 +145,7 @@ def channel_type(channel: Channel) -> str:
 _TOMBSTONE = "This message was deleted."
 
 
-def message(found: Message, team: str, viewer: str = "", *, metadata: bool = False) -> Json:
+def message(found: Message, team: str, viewer: str = "", *, metadata: bool = False, url: str = "/") -> Json:
     """A message, as it stands in history."""
     ts, row = found.ts, found.row
     shown: Json = {"type": "message", "ts": ts, "user": row.user, "text": row.text, "team": team}
@@ -160,6 +163,8 @@ def message(found: Message, team: str, viewer: str = "", *, metadata: bool = Fal
         text = getattr(row, name)
         if text:
             shown[name] = msgspec.json.decode(text)
+    if row.files:
+        shown |= {"files": [attached.shape(each, team, url) for each in row.files], "upload": True}
     if row.metadata and metadata:
         shown["metadata"] = msgspec.json.decode(row.metadata)
     for name in ("username", "client_msg_id", "parent_user_id"):
@@ -211,22 +216,23 @@ def _pin(found: Message) -> Json:
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
-def event(channel: Channel | None, recorded: Recorded, team: str, general: str) -> Json:
+def event(channel: Channel | None, recorded: Recorded, team: str, general: str, url: str = "/") -> Json:
     """An event as event streams, the Events API and Socket Mode say it; `channel` is None for the workspace's own."""
     happened = recorded.event
     base = {"event_ts": recorded.ts}
     if channel is None:
         return base | _of_workspace(happened, team, general, recorded)
     place = {"channel": channel.id, "channel_type": channel_type(channel)}
-    return base | _of_channel(channel, place, happened, recorded.ts, team, general)
+    return base | _of_channel(channel, place, happened, recorded.ts, team, url)
 
 
-def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, team: str, general: str) -> Json:
+def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, team: str, url: str) -> Json:
     match happened:
         case MessagePosted():
-            return message(Message(channel_.id, Ts(ts), happened.message), team, metadata=True) | place
+            return message(Message(channel_.id, Ts(ts), happened.message), team, metadata=True, url=url) | place
         case MessageChanged():
-            new = message(Message(channel_.id, Ts(happened.target), happened.message), team, metadata=True)
+            changed = Message(channel_.id, Ts(happened.target), happened.message)
+            new = message(changed, team, metadata=True, url=url)
             hidden = {"type": "message", "subtype": "message_changed", "hidden": True, "ts": ts, "message": new}
             before: Json = {"previous_message": {**new, "text": happened.before}} if happened.before else {}
             return hidden | before | place
@@ -247,6 +253,12 @@ def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, tea
             item = {"type": "message", "channel": channel_.id, "message": {"ts": happened.target}}
             at: Json = {"created": happened.at, "created_by": happened.user} if isinstance(happened, PinAdded) else {}
             return {"type": kind, "user": happened.user, "channel_id": channel_.id, "item": item | at}
+        case FileShared() | FileDeleted():
+            kind = "file_shared" if isinstance(happened, FileShared) else "file_deleted"
+            about: Json = {"type": kind, "file_id": happened.file, "user_id": happened.user}
+            if isinstance(happened, FileShared):
+                return about | {"file": {"id": happened.file}, "channel_id": channel_.id}
+            return about | {"channel_ids": [channel_.id]}
         case MemberJoined():
             more = {"inviter": happened.inviter} if happened.inviter else {}
             return {"type": "member_joined_channel", "user": happened.user, "team": team, **_letter(place), **more}

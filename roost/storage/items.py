@@ -84,6 +84,43 @@ class HeadRow(Row, frozen=True):
 EMPTY_HEAD = HeadRow(seq=0, mc=0, ts=0)
 
 
+class AttachedFile(Row, frozen=True):
+    """What is known of a file, as its messages show it. A file that was deleted keeps its id alone."""
+
+    id: str
+    user: str = ""
+    name: str = ""
+    title: str = ""
+    mimetype: str = ""
+    size: int = 0
+    created: int = 0
+    width: int = 0  #: of a picture
+    height: int = 0
+    thumb: bool = False  #: a small picture of it lies beside it
+    alt: str = ""
+    snippet: str = ""
+    public: bool = False  #: anybody in the workspace may have it
+    deleted: bool = False
+
+
+class FileRow(AttachedFile, frozen=True, kw_only=True):
+    """A file. Its bytes are among the Blobs, under its id."""
+
+    rev: int
+    complete: bool = False  #: its bytes are there and its owner has said so
+    upload: str = ""  #: SHA-256 of what lets somebody upload it
+    upload_until: int = 0  #: seconds
+    link: str = ""  #: what lets anybody have it who was given the link
+
+
+class FileShareRow(Row, frozen=True):
+    """That a message carries a file: whoever may read the one may have the other."""
+
+    channel: str
+    ts: str
+    thread: str = ""
+
+
 class MessageRow(Row, frozen=True):
     """A message, or what is left of one. What a program composed (blocks, attachments, …) is kept as JSON text, since
     no engine keeps a fraction."""
@@ -103,7 +140,7 @@ class MessageRow(Row, frozen=True):
     blocks: str = ""
     attachments: str = ""
     metadata: str = ""
-    files: list[str] = []
+    files: list[AttachedFile] = []
     bot: str = ""  #: `B…` of the app that posted it
     app: str = ""
     username: str = ""
@@ -423,6 +460,21 @@ def token_key(digest: str) -> Key:
 def job_key(job: str) -> Key:
     """A job."""
     return Key(JOBS, job)
+
+
+def file_key(file: str) -> Key:
+    """A file."""
+    return Key(f"F#{file}", "META")
+
+
+def file_share_key(file: str, channel: str, ts: str) -> Key:
+    """That a message carries a file."""
+    return Key(f"F#{file}", f"SH#{channel}#{ts}")
+
+
+def files_index(owner: str) -> str:
+    """G1: files of a person, or of a conversation, by time."""
+    return f"U#{owner}#FILES" if owner[0] == "U" else f"C#{owner}#FILES"
 
 
 def scheduled_key(user: str, at: int, scheduled: str) -> Key:
