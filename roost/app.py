@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from roost import pages
 from roost.chat.chat import MAX_UPLOAD, Chat
 from roost.chat.errors import NotAuthed, RateLimited, Refused, TooManyStreams
 from roost.chat.limits import RateLimit
@@ -201,6 +202,8 @@ class App:
             return self._api_call(event, context, path.removeprefix("/api/"))
         if path.startswith(TRANSFERS):
             return self._transfers.handle(event)
+        if path in pages.PAGES and method in ("GET", "HEAD"):
+            return {"statusCode": 200, "headers": dict(pages.HEADERS), "body": pages.page(path)}
         if path != "/":
             return _json(404, {"message": "Not Found"})
         if method not in ("GET", "HEAD"):

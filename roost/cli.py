@@ -35,6 +35,8 @@ _TABLE = click.option(
     envvar="ROOST_TABLE_URL",
     help="A DynamoDB table instead: dynamodb://NAME?endpoint=&region=",
 )
+_ROLE = click.Choice(["owner", "admin", "member", "restricted"])
+_URL = click.option("--url", default="http://127.0.0.1:8000/", show_default=True, help="Where people find the server.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 
@@ -112,6 +114,8 @@ def _announce(running: Running, guests: bool) -> None:
         f"  over HTTP       http://{shown}:{running.port}/",
         f"  data            {running.place}",
     ]
+    if running.setup:
+        lines += ["", f"  make yourself its owner   http://{shown}:{running.port}/setup#{running.setup}"]
     if not guests:
         lines += ["", "  Guests are off, since other machines can reach this server; --guests on lets them talk."]
     click.echo("\n".join(lines))
@@ -127,15 +131,21 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("name")
+@click.option("--email", default="", help="Their e-mail address, to sign in with.")
+@click.option("--role", type=_ROLE, default="member", show_default=True, help="What they may.")
+@click.option("--password-stdin", is_flag=True, help="Read their password from standard input.")
 @_DATA
 @_TABLE
 @_JSON
-def user_add(name: str, data: Path | None, table: str | None, as_json: bool) -> None:
+def user_add(
+    name: str, email: str, role: str, password_stdin: bool, data: Path | None, table: str | None, as_json: bool
+) -> None:
     """Make NAME a member."""
     from roost.local import admin
 
-    row = _administer(data, table, lambda chat: admin.add(chat, name))
-    _answer(as_json, f"{row.name} is a member", {"id": row.id, "name": row.name})
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else ""
+    row = _administer(data, table, lambda chat: admin.add(chat, name, role, email=email, password=password))
+    _answer(as_json, f"{row.name} is {_a(row.role)}", {"id": row.id, "name": row.name, "role": row.role})
 
 
 @user.command("list")
@@ -147,7 +157,82 @@ def user_list(data: Path | None, table: str | None, as_json: bool) -> None:
     from roost.local import admin
 
     rows = _administer(data, table, admin.members)
-    _answer(as_json, "\n".join(f"{row.id}  {row.name}" for row in rows), [{"id": r.id, "name": r.name} for r in rows])
+    lines = [f"{r.id}  {r.name}  {r.role}{'  deactivated' if r.deactivated else ''}" for r in rows]
+    shown = [{"id": r.id, "name": r.name, "role": r.role, "email": r.email, "deleted": r.deactivated} for r in rows]
+    _answer(as_json, "\n".join(lines), shown)
+
+
+@user.command("role")
+@click.argument("name")
+@click.argument("role", type=_ROLE)
+@_DATA
+@_TABLE
+@_JSON
+def user_role(name: str, role: str, data: Path | None, table: str | None, as_json: bool) -> None:
+    """Give the member NAME another ROLE."""
+    from roost.local import admin
+
+    row = _administer(data, table, lambda chat: admin.set_role(chat, name, role))
+    _answer(as_json, f"{row.name} is {_a(row.role)}", {"id": row.id, "name": row.name, "role": row.role})
+
+
+@user.command("deactivate")
+@click.argument("name")
+@_DATA
+@_TABLE
+@_JSON
+def user_deactivate(name: str, data: Path | None, table: str | None, as_json: bool) -> None:
+    """Let the member NAME out: their tokens are refused from now on."""
+    from roost.local import admin
+
+    row = _administer(data, table, lambda chat: admin.deactivate(chat, name))
+    _answer(as_json, f"{row.name} is deactivated", {"id": row.id, "name": row.name, "deleted": True})
+
+
+@user.command("reactivate")
+@click.argument("name")
+@_DATA
+@_TABLE
+@_JSON
+def user_reactivate(name: str, data: Path | None, table: str | None, as_json: bool) -> None:
+    """Let NAME back in, who was deactivated."""
+    from roost.local import admin
+
+    row = _administer(data, table, lambda chat: admin.reactivate(chat, name))
+    _answer(as_json, f"{row.name} is back", {"id": row.id, "name": row.name, "deleted": False})
+
+
+@user.command("setup-link")
+@_URL
+@_DATA
+@_TABLE
+@_JSON
+def user_setup_link(url: str, data: Path | None, table: str | None, as_json: bool) -> None:
+    """Make a link that makes the workspace's owner: it is shown once, and used once."""
+    from roost.local import admin
+
+    code = _administer(data, table, admin.setup_code)
+    link = f"{url.rstrip('/')}/setup#{code}"
+    _answer(as_json, link, {"url": link, "code": code})
+
+
+@user.command("password-link")
+@click.argument("name")
+@_URL
+@_DATA
+@_TABLE
+@_JSON
+def user_password_link(name: str, url: str, data: Path | None, table: str | None, as_json: bool) -> None:
+    """Make a link with which the member NAME chooses a new password, within a day."""
+    from roost.local import admin
+
+    code = _administer(data, table, lambda chat: admin.password_code(chat, name))
+    link = f"{url.rstrip('/')}/password#{code}"
+    _answer(as_json, link, {"url": link, "code": code})
+
+
+def _a(role: str) -> str:
+    return {"owner": "an owner", "admin": "an admin", "restricted": "a restricted guest"}.get(role, "a member")
 
 
 @main.group()
@@ -157,15 +242,47 @@ def token() -> None:
 
 @token.command("create")
 @click.argument("name")
+@click.option("--label", default="", help="What it is for.")
+@click.option("--scopes", default="", help="What it may, with commas between: chat:write,channels:read; else all.")
 @_DATA
 @_TABLE
 @_JSON
-def token_create(name: str, data: Path | None, table: str | None, as_json: bool) -> None:
+def token_create(name: str, label: str, scopes: str, data: Path | None, table: str | None, as_json: bool) -> None:
     """Make a token for the member NAME: it is shown once, and kept only as a hash."""
     from roost.local import admin
 
-    made = _administer(data, table, lambda chat: admin.token(chat, name))
+    wanted = tuple(scope.strip() for scope in scopes.split(",") if scope.strip())
+    made = _administer(data, table, lambda chat: admin.token(chat, name, label, wanted))
     _answer(as_json, made, {"token": made})
+
+
+@token.command("list")
+@click.argument("name")
+@_DATA
+@_TABLE
+@_JSON
+def token_list(name: str, data: Path | None, table: str | None, as_json: bool) -> None:
+    """List the tokens of the member NAME, by the ids that revoke them."""
+    from roost.local import admin
+
+    rows = _administer(data, table, lambda chat: admin.tokens(chat, name))
+    lines = [f"{row.id}  {row.kind}  {row.label or '-'}  {','.join(row.scopes) or 'everything'}" for row in rows]
+    shown = [{"id": r.id, "kind": r.kind, "label": r.label, "scopes": r.scopes, "created": r.created} for r in rows]
+    _answer(as_json, "\n".join(lines), shown)
+
+
+@token.command("revoke")
+@click.argument("name")
+@click.argument("token_id", metavar="ID")
+@_DATA
+@_TABLE
+@_JSON
+def token_revoke(name: str, token_id: str, data: Path | None, table: str | None, as_json: bool) -> None:
+    """Revoke the token with this ID of the member NAME."""
+    from roost.local import admin
+
+    _administer(data, table, lambda chat: admin.revoke_token(chat, name, token_id))
+    _answer(as_json, f"{token_id} is revoked", {"id": token_id, "revoked": True})
 
 
 def _administer(data: Path | None, table: str | None, act: Callable[[Chat], T]) -> T:

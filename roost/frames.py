@@ -183,6 +183,11 @@ class TextProtocol:
         def log_in(row: SocketRow) -> None:
             seats.rename(self._table, line.connection, row, member.id, member.name, guest=False, token=token)
             streams.list_text(self._table, line.connection, member.id, row.since)
+            try:
+                self._chat.people.of_digest(token)  # again, now that whoever takes it away finds the connection
+            except Refused:
+                self._chat.people.close(member.id, (token,))
+                raise
 
         self._change(line, log_in)
         return f"Logged in as {visible(member.name)}"

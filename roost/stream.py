@@ -48,7 +48,7 @@ def frame(channel: Channel | None, recorded: Recorded, workspace: WorkspaceRow, 
     """An event as one frame."""
     shown = shapes.event(channel, recorded, workspace.team, workspace.general, url)
     if not recorded.seq:  # in no log: shown once, to one person
-        return _encode(shown | {"is_ephemeral": True}).decode()
+        return _encode(shown if channel is None else shown | {"is_ephemeral": True}).decode()
     place = {"stream": recorded.stream, "seq": recorded.seq, "epoch": workspace.epoch}
     return _encode(shown | place).decode()
 

@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -48,6 +48,8 @@ from roost.storage.table import (
     key_of,
     page_of,
 )
+
+T = TypeVar("T")
 
 
 class MemoryTable:
@@ -324,6 +326,10 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         """Time passes."""
         self.now += seconds
+
+    def aside(self, function: Callable[[], T]) -> T:
+        """Do it at once."""
+        return function()
 
 
 _numbers = itertools.count(1)

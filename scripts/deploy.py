@@ -29,6 +29,7 @@ from samtranslator.yaml_helper import yaml_parse
 from scripts.build_lambda import ROOT, TARGET, build
 
 TEMPLATE = ROOT / "deploy" / "template.yaml"
+ROOST = ROOT / ".venv" / "bin" / "roost"
 SAM = Path(sys.executable).with_name("sam")
 COST = """\
 At rest it costs about 0 $ a month: 0.45 $ a GB of messages with their backup, 0.10 $ for each alarm beyond ten of the
@@ -205,6 +206,7 @@ def up(options: argparse.Namespace) -> None:
     finished = deployed(account, stack)
     assert finished is not None
     tell_addresses(finished, account.region)
+    tell_how_to_own_it(account, outputs(finished))
 
 
 def adopt(account: Account, stack: str, table: str, template: Mapping[str, Any]) -> None:
@@ -272,6 +274,22 @@ def tell_addresses(stack: Mapping[str, Any], region: str) -> None:
     guests = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())}.get("Guests")
     if guests != "on":
         print('\nPeople without an account are kept out: `make deploy SET="Guests=on"` lets them in.')
+
+
+def tell_how_to_own_it(account: Account, found: Mapping[str, str]) -> None:
+    """A link that makes the owner, where there is none: the command writes its hash into the table, as these
+    credentials may and nobody on the web."""
+    given = account.session.get_credentials().get_frozen_credentials()
+    environ = {**os.environ, "AWS_ACCESS_KEY_ID": given.access_key, "AWS_SECRET_ACCESS_KEY": given.secret_key}
+    if given.token:
+        environ["AWS_SESSION_TOKEN"] = given.token
+    table = f"dynamodb://{found['TableName']}?region={account.region}"
+    command = [str(ROOST), "user", "setup-link", "--table", table, "--url", found["WebUrl"]]
+    made = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if made.returncode == 0:
+        print(f"\nMake yourself its owner, by a link that works once:\n\n  {made.stdout.strip()}")
+    elif "has an owner" not in made.stderr:
+        print(f"\nThere is no link to become the owner with: {made.stderr.strip()}")
 
 
 def down(options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from roost.chat.errors import (
     CantKickSelf,
     CantLeaveGeneral,
     ChannelNotFound,
+    IsArchived,
     LastMember,
     NameTaken,
     NotArchived,
@@ -210,6 +211,12 @@ class Channels:
         if members.get(self._table, channel.id, user) is not None:
             raise AlreadyInChannel
         self._joined(channel, person_of(row), inviter=person.id)
+
+    def admit(self, person: Person, channel: Channel, inviter: str) -> None:
+        """Let somebody belong whom an invite link of `inviter` let in. Raises `AlreadyInChannel` and `IsArchived`."""
+        if channel.archived:
+            raise IsArchived
+        self._joined(channel, person, inviter)
 
     def _joined(self, channel: Channel, person: Person, inviter: str) -> None:
         def deed() -> Writes:

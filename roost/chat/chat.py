@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from roost.chat.accounts import Accounts
 from roost.chat.channels import Channels
 from roost.chat.core import Core
 from roost.chat.delivery import Delivery, Renderers
 from roost.chat.files import Files
+from roost.chat.invites import Invites
 from roost.chat.later import Later
 from roost.chat.messages import Messages
 from roost.chat.people import People
 from roost.chat.ports import Blobs, Clock, Push
+from roost.chat.preferences import Preferences
 from roost.chat.reactions import Reactions
 from roost.chat.reads import Reads
+from roost.chat.roles import Roles
 from roost.chat.search import Search
 from roost.chat.streams import Streams
 from roost.storage.jobs import Queue
@@ -36,6 +40,10 @@ class Chat:
         self.core = Core(table, push, clock, lambda receivers: Delivery(table, receivers, push, renderers))
         self.channels = Channels(self.core)
         self.people = People(self.core, self.channels)
+        self.roles = Roles(self.core, self.channels, self.people)
+        self.invites = Invites(self.core, self.channels)
+        self.accounts = Accounts(self.core, self.channels, self.people, self.invites)
+        self.preferences = Preferences(self.core, self.people)
         self.messages = Messages(self.core, self.channels)
         self.reactions = Reactions(self.core, self.channels, self.messages)
         self.reads = Reads(self.core, self.channels)

@@ -13,7 +13,7 @@ from roost.chat.delivery import Delivery
 from roost.chat.events import AnyEvent, Recorded, to_row
 from roost.chat.model import Channel, ConnectionId
 from roost.chat.ports import Clock, Push
-from roost.storage.items import WorkspaceRow
+from roost.storage.items import WorkspaceRow, format_ts
 from roost.storage.log import Appended, Change, Log, Place, Written
 from roost.storage.receivers import Receivers
 from roost.storage.table import Key, Operation, Table
@@ -76,6 +76,11 @@ class Core:
         place, made = self._append(team, deed, 1, 0, None)
         self.delivery.tell_all(_recorded(team, place, made), self._gateway_time(None))
         return made
+
+    def tell_person(self, user: str, event: AnyEvent) -> None:
+        """Tell a member's own event streams of something that is in no log."""
+        now = self.clock.now_us()
+        self.delivery.whisper(None, Recorded("", 0, format_ts(now), event), user, now // 1000)
 
     def _append(
         self, stream: str, deed: Deed, events: int, messages: int, once: Key | None

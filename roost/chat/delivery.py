@@ -67,9 +67,11 @@ class Delivery:
             users = [user.id for user in people.everybody(self._table, events[0].stream)]
             self.tell_users(users, [render(None, event) for event in events], time)
 
-    def whisper(self, channel: Channel, event: Recorded, user: str, time: int) -> None:
+    def whisper(self, channel: Channel | None, event: Recorded, user: str, time: int) -> None:
         """Push an event that is in no log to the event streams of one member. Never raises."""
-        self.tell_users([user], [self._renderers[STREAM](channel, event)], time)
+        render = self._renderers.get(STREAM)
+        if render is not None:
+            self.tell_users([user], [render(channel, event)], time)
 
     def tell_users(self, users: Sequence[str], frames: Sequence[str | None], time: int) -> None:
         """Push frames to the event streams of these members. Never raises."""

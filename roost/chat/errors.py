@@ -475,3 +475,105 @@ class BadImage(Refused):
 
     code = "bad_image"
     sentence = "That is no PNG, JPEG, GIF or WebP."
+
+
+class WeakPassword(Refused):
+    """A password under 8 characters, or one that everybody tries first."""
+
+    code = "weak_password"
+    sentence = "Choose a password of at least 8 characters that is not among the common ones."
+
+
+class PasswordTooLong(Refused):
+    """A password over 1,024 characters. Nothing is cut off, so none is taken that would have to be."""
+
+    code = "password_too_long"
+    sentence = "A password has at most 1,024 characters."
+
+
+class InvalidEmail(Refused):
+    """What is no e-mail address."""
+
+    code = "invalid_email"
+    sentence = "That is not an e-mail address."
+
+
+class AlreadyInTeam(Refused):
+    """An e-mail address that a member has."""
+
+    code = "already_in_team"
+    sentence = "A member has that e-mail address already."
+
+
+class InvalidCode(Refused):
+    """A set-up, invite or password link that is good for nothing: unknown, used up, withdrawn or too old."""
+
+    code = "invalid_code"
+    sentence = "That link is not valid any more. Ask for a new one."
+
+
+class TooManyTries(Refused):
+    """Too many failed tries to sign in. `seconds`: when to try again."""
+
+    code = "ratelimited"
+    sentence = "Too many tries. Wait a while."
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class LastOwner(Refused):
+    """The workspace would have no owner."""
+
+    code = "restricted_action"
+    sentence = "Somebody has to own the workspace. Make another owner first."
+
+
+class CantUpdateAdmin(Refused):
+    """An owner, whom only owners may change."""
+
+    code = "cannot_update_admin_user"
+    sentence = "Only an owner may change an owner."
+
+
+class InviteNotFound(Refused):
+    """No such invite."""
+
+    code = "invite_not_found"
+    sentence = "There is no such invite."
+
+
+class InvalidRole(Refused):
+    """A role that does not exist, or that nobody can be given so."""
+
+    code = "invalid_role"
+    sentence = "A role is owner, admin, member or restricted."
+
+
+class TokenNotFound(Refused):
+    """No such token."""
+
+    code = "token_not_found"
+    sentence = "There is no such token."
+
+
+class InvalidScope(Refused):
+    """A scope that does not exist, or that goes beyond one's own."""
+
+    code = "invalid_scope"
+    sentence = "A token may have only scopes that exist and that the token which makes it has."
+
+
+class InvalidZone(Refused):
+    """A time zone that does not exist."""
+
+    code = "invalid_timezone"
+    sentence = "There is no such time zone."
+
+
+class InvalidPreference(Refused):
+    """A setting that does not exist, or that cannot be so; or too many of them."""
+
+    code = "invalid_prefs"
+    sentence = "That cannot be set so."

@@ -134,6 +134,23 @@ class UserChanged(Event, frozen=True, tag="user_changed"):
     user: UserRow
 
 
+class TeamPrefChanged(Event, frozen=True, tag="team_pref_changed"):
+    """The workspace is set to something else."""
+
+    name: str
+    value: str  #: JSON
+
+
+# -- of one person, in no log ------------------------------------------------------------------------------------------
+
+
+class PrefChanged(Event, frozen=True, tag="pref_changed"):
+    """Something that somebody's clients keep for them is another."""
+
+    name: str
+    value: str  #: JSON
+
+
 AnyEvent = (
     MessagePosted
     | MessageChanged
@@ -150,6 +167,8 @@ AnyEvent = (
     | ChannelCreated
     | UserJoined
     | UserChanged
+    | TeamPrefChanged
+    | PrefChanged
 )
 
 _decoder: Any = AnyEvent

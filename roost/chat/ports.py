@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote
+
+T = TypeVar("T")
 
 
 class Outcome(Enum):
@@ -57,13 +59,16 @@ class Push(Protocol):
 
 
 class Clock(Protocol):
-    """The time. It may step backwards."""
+    """The time, and taking it. It may step backwards."""
 
     def now_us(self) -> int:
         """Microseconds since the epoch."""
 
     def sleep(self, seconds: float) -> None:
         """Let time pass for the caller alone."""
+
+    def aside(self, function: Callable[[], T]) -> T:
+        """Do what takes long, a password's hash or a question to another server, without holding up anybody else."""
 
 
 # -- files ----------------------------------------------------------------------------------------------------------

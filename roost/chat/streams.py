@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from roost.chat.channels import Channels
 from roost.chat.core import Core
-from roost.chat.errors import InvalidAuth, TooManyStreams
+from roost.chat.errors import InvalidAuth, Refused, TooManyStreams
 from roost.chat.events import Recorded, from_row
 from roost.chat.model import Channel, ConnectionId, Person, channel_of
 from roost.chat.people import Bearer, People, digest
@@ -56,6 +56,11 @@ class Streams:
         )
         if not streams.open_stream(self._table, connection, socket):
             raise TooManyStreams
+        try:
+            self._people.of_digest(row.token)  # again, now that whoever takes the token away finds the stream
+        except Refused:
+            self.close(connection, socket)
+            raise
         return person
 
     def close(self, connection: ConnectionId, row: SocketRow) -> None:

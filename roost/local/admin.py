@@ -9,9 +9,10 @@ from pathlib import Path
 
 from roost.chat.chat import Chat
 from roost.chat.ports import Outcome, Share
+from roost.chat.roles import OPERATOR
 from roost.local.clock import SystemClock
 from roost.local.store import open_store
-from roost.storage.items import UserRow
+from roost.storage.items import TokenRow, UserRow
 
 
 class _Nobody:
@@ -42,9 +43,9 @@ def opened(data: Path, table_url: str | None = None) -> Iterator[Chat]:
         store.close()
 
 
-def add(chat: Chat, name: str, role: str = "member") -> UserRow:
+def add(chat: Chat, name: str, role: str = "member", *, email: str = "", password: str = "") -> UserRow:
     """A new member. Raises a `Refused`."""
-    return chat.people.add(name, role=role)
+    return chat.accounts.add(name, email=email, password=password, role=role)
 
 
 def members(chat: Chat) -> list[UserRow]:
@@ -52,6 +53,41 @@ def members(chat: Chat) -> list[UserRow]:
     return chat.people.everybody()
 
 
-def token(chat: Chat, name: str) -> str:
+def set_role(chat: Chat, name: str, role: str) -> UserRow:
+    """Another role for a member. Raises a `Refused`."""
+    return chat.roles.set_role(OPERATOR, chat.people.by_name(name).id, role)
+
+
+def deactivate(chat: Chat, name: str) -> UserRow:
+    """Let a member out. Raises a `Refused`."""
+    return chat.roles.deactivate(OPERATOR, chat.people.by_name(name).id)
+
+
+def reactivate(chat: Chat, name: str) -> UserRow:
+    """Let a member back in. Raises a `Refused`."""
+    return chat.roles.reactivate(OPERATOR, chat.people.by_name(name).id)
+
+
+def setup_code(chat: Chat) -> str:
+    """The code of a link that makes the owner. Raises a `Refused` where there is one."""
+    return chat.invites.setup()
+
+
+def password_code(chat: Chat, name: str) -> str:
+    """The code of a link for a member's new password. Raises a `Refused`."""
+    return chat.invites.for_password(chat.people.by_name(name))[0]
+
+
+def token(chat: Chat, name: str, label: str = "", scopes: tuple[str, ...] = ()) -> str:
     """A new token for a member. Raises a `Refused`."""
-    return chat.people.create_token(chat.people.by_name(name), "user")
+    return chat.people.create_token(chat.people.by_name(name), "user", label=label, scopes=scopes)
+
+
+def tokens(chat: Chat, name: str) -> list[TokenRow]:
+    """A member's tokens. Raises a `Refused`."""
+    return chat.people.tokens(chat.people.by_name(name).id)
+
+
+def revoke_token(chat: Chat, name: str, token_id: str) -> None:
+    """Revoke a member's token. Raises a `Refused`."""
+    chat.roles.revoke_token(OPERATOR, chat.people.by_name(name).id, token_id)

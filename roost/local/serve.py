@@ -47,6 +47,7 @@ class Running:
     host: str
     port: int
     place: str  #: where the data is
+    setup: str  #: the code of a link that makes the owner; empty where there is one
 
 
 class ChatFunctions:
@@ -194,6 +195,7 @@ async def serve(
         indexer = Indexer(app.chat, hub)
         worker = Worker(queue, store.table, app.do, hub)
         worker.start()
+        setup = "" if app.chat.accounts.has_owner() else app.chat.invites.setup()
         names = () if host in ("", "0.0.0.0", "::") else (host,)  # noqa: S104  compared, not bound
         # The chat pushes without the management API, so nobody else gets to push through it either.
         gateway_settings = server.Settings(names=names, connections_api=False, log_events=log_events)
@@ -204,7 +206,7 @@ async def serve(
         ledger = Ledger(Folder(store.use), meter, store.table, connections=lambda: len(sockets.open), size=store.size)
         others = [asyncio.create_task(each) for each in (_sweep(store), ledger.keep(_METER_SECONDS))]
         gc.freeze()  # what stands now stands until the end: the collector need not look at it again
-        started(Running(host, listener.getsockname()[1], store.place))
+        started(Running(host, listener.getsockname()[1], store.place, setup))
         await stop.wait()
         indexer.stop()
         await gateway.stop()

@@ -1,12 +1,21 @@
-"""`api`, `auth`, `team`, `rtm`: who is calling, and the way to the event stream."""
+"""`api`, `auth`, `rtm`: who is calling, the ways in and out, and the way to the event stream.
+
+Signing up, in and out are Roost's own: Slack has no public methods for them.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+from roost.chat.errors import TooManyTries
+from roost.chat.zones import known_zone
+from roost.slack import shapes
 from roost.slack.arguments import Arguments, Upload
 from roost.slack.call import Call
-from roost.slack.errors import ApiError
+from roost.slack.errors import ApiError, TooFast
+from roost.storage.items import UserRow
 
 
 class Nothing(Arguments, frozen=True):
@@ -58,13 +67,6 @@ def revoke(call: Call, arguments: Revoke) -> dict[str, Any]:
     return {"revoked": not arguments.test}
 
 
-def team_info(call: Call, arguments: Nothing) -> dict[str, Any]:
-    """`team.info`"""
-    workspace = call.chat.core.workspace
-    team = {"id": workspace.team, "name": workspace.name, "domain": "roost", "email_domain": "", "url": call.url}
-    return {"team": team | {"icon": {"image_default": True}}}
-
-
 def rtm_connect(call: Call, arguments: Nothing) -> dict[str, Any]:
     """`rtm.connect`: an address that opens one event stream within half a minute."""
     workspace, person = call.chat.core.workspace, call.person
@@ -75,3 +77,115 @@ def rtm_connect(call: Call, arguments: Nothing) -> dict[str, Any]:
         "team": {"id": workspace.team, "name": workspace.name, "domain": "roost"},
         "epoch": workspace.epoch,
     }
+
+
+# -- in and out: Roost's own -------------------------------------------------------------------------------------------
+
+
+class SignUp(Arguments, frozen=True):
+    """`auth.signup`"""
+
+    code: str
+    email: str
+    password: str
+    name: str = ""
+    real_name: str = ""
+    tz: str = ""
+
+
+class SignIn(Arguments, frozen=True):
+    """`auth.signin`"""
+
+    email: str
+    password: str
+
+
+class ResetPassword(Arguments, frozen=True):
+    """`auth.resetPassword`"""
+
+    code: str
+    password: str
+
+
+class SetPassword(Arguments, frozen=True):
+    """`auth.setPassword`"""
+
+    new_password: str
+    password: str = ""
+
+
+class SetEmail(Arguments, frozen=True):
+    """`auth.setEmail`"""
+
+    email: str
+    password: str = ""
+
+
+def sign_up(call: Call, arguments: SignUp) -> dict[str, Any]:
+    """`auth.signup`: become a member by the code of a set-up or an invite link."""
+    with _throttled():
+        token, row = call.chat.accounts.sign_up(
+            arguments.code,
+            arguments.email,
+            arguments.password,
+            name=arguments.name,
+            real_name=arguments.real_name,
+            tz=known_zone(arguments.tz) if arguments.tz else "",
+            ip=call.ip,
+        )
+    return _session(call, token, row)
+
+
+def sign_in(call: Call, arguments: SignIn) -> dict[str, Any]:
+    """`auth.signin`: a session token for an address and its password."""
+    with _throttled():
+        token, row = call.chat.accounts.sign_in(arguments.email, arguments.password, ip=call.ip)
+    return _session(call, token, row)
+
+
+def reset_password(call: Call, arguments: ResetPassword) -> dict[str, Any]:
+    """`auth.resetPassword`: choose a password by the code of a password link; every other session ends."""
+    with _throttled():
+        token, row = call.chat.accounts.reset_password(arguments.code, arguments.password, ip=call.ip)
+    return _session(call, token, row)
+
+
+def sign_out(call: Call, arguments: Nothing) -> dict[str, Any]:
+    """`auth.signout`: this session ends; its event streams are closed."""
+    call.chat.people.revoke(call.who)
+    return {}
+
+
+def sign_out_everywhere(call: Call, arguments: Nothing) -> dict[str, Any]:
+    """`auth.signoutEverywhere`: every session of the caller ends, on all devices. Tokens of programs stay."""
+    call.chat.roles.sign_out(call.person, call.person.id)
+    return {}
+
+
+def set_password(call: Call, arguments: SetPassword) -> dict[str, Any]:
+    """`auth.setPassword`: every other session of the caller ends."""
+    with _throttled():
+        call.chat.accounts.set_password(call.who, arguments.password, arguments.new_password)
+    return {}
+
+
+def set_email(call: Call, arguments: SetEmail) -> dict[str, Any]:
+    """`auth.setEmail`"""
+    with _throttled():
+        row = call.chat.accounts.set_email(call.who, arguments.password, arguments.email)
+    return {"user": shapes.user(row, call.chat.core.workspace.team, email=True)}
+
+
+def _session(call: Call, token: str, row: UserRow) -> dict[str, Any]:
+    workspace = call.chat.core.workspace
+    team = {"id": workspace.team, "name": workspace.name}
+    return {"token": token, "user": shapes.user(row, workspace.team, email=True), "team": team}
+
+
+@contextlib.contextmanager
+def _throttled() -> Iterator[None]:
+    """Too many tries are Slack's 429."""
+    try:
+        yield
+    except TooManyTries as refusal:
+        raise TooFast(refusal.seconds) from None

@@ -10,7 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from roost.slack import auth, chat, conversations, files, reactions, reminders, scheduled, search, users
+from roost.slack import (
+    admin,
+    auth,
+    chat,
+    conversations,
+    files,
+    invites,
+    reactions,
+    reminders,
+    scheduled,
+    search,
+    team,
+    users,
+)
 from roost.slack.arguments import Arguments
 from roost.slack.auth import Nothing
 
@@ -36,8 +49,13 @@ class Method:
     tier: int | str = 3
     tokens: frozenset[str] = EVERYBODY  #: kinds of token that may call; none: no token is needed
     missing: Mapping[str, str] = field(default_factory=dict)  #: the method's own code for an argument that is missing
+    own: bool = False  #: Roost's own, not a public one of Slack's
 
 
+_NOBODY: frozenset[str] = frozenset()
+_ACCOUNT = ("account:write",)
+_INVITES = ("admin.invites:write",)
+_ADMIN = ("admin.users:write",)
 _NAMELESS = {"name": "invalid_name_required"}
 _QUERYLESS = {"query": "no_query"}
 _MISSING = {"filename": "missing_argument", "length": "missing_argument"}
@@ -49,7 +67,32 @@ METHODS: dict[str, Method] = {
         Method("api.test", auth.test_api, auth.Test, tier=4, tokens=frozenset()),
         Method("auth.test", auth.test, Nothing, tier="S", tokens=EVERYBODY | {"app"}),
         Method("auth.revoke", auth.revoke, auth.Revoke),
-        Method("team.info", auth.team_info, Nothing, ("team:read",)),
+        Method("auth.signup", auth.sign_up, auth.SignUp, tier=1, tokens=_NOBODY, own=True),
+        Method("auth.signin", auth.sign_in, auth.SignIn, tier=2, tokens=_NOBODY, own=True),
+        Method("auth.resetPassword", auth.reset_password, auth.ResetPassword, tier=1, tokens=_NOBODY, own=True),
+        Method("auth.signout", auth.sign_out, Nothing, tokens=PEOPLE, own=True),
+        Method("auth.signoutEverywhere", auth.sign_out_everywhere, Nothing, _ACCOUNT, 2, PEOPLE, own=True),
+        Method("auth.setPassword", auth.set_password, auth.SetPassword, _ACCOUNT, 2, PEOPLE, own=True),
+        Method("auth.setEmail", auth.set_email, auth.SetEmail, _ACCOUNT, 2, PEOPLE, own=True),
+        Method("invites.create", invites.create, invites.Create, _INVITES, 2, PEOPLE, own=True),
+        Method("invites.list", invites.list_, Nothing, _INVITES, 2, PEOPLE, own=True),
+        Method("invites.revoke", invites.revoke, invites.Revoke, _INVITES, 2, PEOPLE, own=True),
+        Method("tokens.create", admin.create_token, admin.CreateToken, _ACCOUNT, 2, PEOPLE, own=True),
+        Method("tokens.list", admin.list_tokens, admin.ListTokens, _ACCOUNT, 2, PEOPLE, own=True),
+        Method("tokens.revoke", admin.revoke_token, admin.RevokeToken, _ACCOUNT, 2, PEOPLE, own=True),
+        Method("users.admin.setOwner", admin.set_owner, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.admin.setAdmin", admin.set_admin, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.admin.setRegular", admin.set_regular, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.admin.setRestricted", admin.set_restricted, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.admin.setInactive", admin.set_inactive, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.admin.setActive", admin.set_active, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.admin.signOut", admin.sign_out, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.admin.createPasswordLink", admin.password_link, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("users.prefs.get", users.get_prefs, Nothing, _ACCOUNT, tokens=PEOPLE, own=True),
+        Method("users.prefs.set", users.set_prefs, users.SetPrefs, _ACCOUNT, tokens=PEOPLE, own=True),
+        Method("team.prefs.get", team.get_prefs, Nothing, ("team:read",), own=True),
+        Method("team.prefs.set", team.set_prefs, team.SetPref, ("admin.teams:write",), 2, PEOPLE, own=True),
+        Method("team.info", team.info, Nothing, ("team:read",)),
         Method("rtm.connect", auth.rtm_connect, Nothing, tier=1),
         Method("chat.postMessage", chat.post_message, chat.PostMessage, ("chat:write",), "S"),
         Method("chat.postEphemeral", chat.post_ephemeral, chat.PostEphemeral, ("chat:write",), 4),

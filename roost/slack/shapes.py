@@ -20,9 +20,11 @@ from roost.chat.events import (
     MessagePosted,
     PinAdded,
     PinRemoved,
+    PrefChanged,
     ReactionAdded,
     ReactionRemoved,
     Recorded,
+    TeamPrefChanged,
     UserChanged,
     UserJoined,
 )
@@ -293,4 +295,7 @@ def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorde
         case UserChanged():
             at = int(recorded.ts.partition(".")[0])
             return {"type": "user_change", "user": user(happened.user, team), "cache_ts": at}
+        case TeamPrefChanged() | PrefChanged():
+            kind = "team_pref_change" if isinstance(happened, TeamPrefChanged) else "pref_change"
+            return {"type": kind, "name": happened.name, "value": msgspec.json.decode(happened.value)}
     raise AssertionError(f"an event of a channel in the workspace's log: {happened}")

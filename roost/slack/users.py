@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from roost.slack import paging, shapes
-from roost.slack.arguments import Arguments
+from roost.slack.arguments import Arguments, nested
+from roost.slack.auth import Nothing
 from roost.slack.call import Call
+from roost.slack.errors import ApiError
 from roost.storage.items import UserRow
 
 
@@ -40,3 +44,31 @@ def list_(call: Call, arguments: List) -> dict[str, Any]:
 def info(call: Call, arguments: Info) -> dict[str, Any]:
     """`users.info`"""
     return {"user": shape(call, call.chat.people.row(arguments.user))}
+
+
+# -- preferences: Roost's own, as Slack's web client calls them --------------------------------------------------------
+
+
+class SetPrefs(Arguments, frozen=True):
+    """`users.prefs.set`"""
+
+    prefs: dict[str, Any] | str = ""
+    name: str = ""
+    value: Any = None
+
+
+def get_prefs(call: Call, arguments: Nothing) -> dict[str, Any]:
+    """`users.prefs.get`: what the caller's clients keep."""
+    kept = call.chat.preferences.of(call.person)
+    return {"prefs": {name: msgspec.json.decode(value) for name, value in kept.items()}}
+
+
+def set_prefs(call: Call, arguments: SetPrefs) -> dict[str, Any]:
+    """`users.prefs.set`: one by `name` and `value`, or many as `prefs`; null takes one away."""
+    given = nested(arguments.prefs, "invalid_prefs")
+    if given is None and arguments.name:
+        given = {arguments.name: arguments.value}
+    if not isinstance(given, dict) or not isinstance(given.get("tz", ""), str):
+        raise ApiError("invalid_prefs")
+    call.chat.preferences.set(call.person, {name: msgspec.json.encode(value).decode() for name, value in given.items()})
+    return get_prefs(call, Nothing())

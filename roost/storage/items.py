@@ -261,7 +261,6 @@ class UserRow(Row, frozen=True):
     app: str = ""
     updated: int = 0
     profile: dict[str, str] = msgspec.field(default_factory=dict)
-    prefs: dict[str, str] = msgspec.field(default_factory=dict)
     away: bool = False  #: set by hand
     dnd_until: int = 0  #: seconds
 
@@ -270,6 +269,77 @@ class UserNameRow(Row, frozen=True):
     """Makes members' names unique."""
 
     user: str
+
+
+class EmailRow(Row, frozen=True):
+    """Makes members' e-mail addresses unique."""
+
+    user: str
+
+
+class PasswordRow(Row, frozen=True):
+    """A member's password, as argon2id's hash of it."""
+
+    hash: str
+    changed: int
+
+
+class PrefsRow(Row, frozen=True):
+    """What somebody's clients keep for them, or what the workspace is set to; values as JSON. `rev` as elsewhere."""
+
+    rev: int
+    prefs: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class OwnerRow(Row, frozen=True):
+    """That the workspace has had an owner: set-up links are good for nothing from then on."""
+
+    user: str
+
+
+class InviteRow(Row, frozen=True):
+    """Lets people become members, or one member choose a new password. Only the SHA-256 of its code is kept."""
+
+    id: str
+    kind: str  #: invite, setup, password
+    by: str
+    created: int
+    expires: int
+    uses: int  #: that are left; a condition compares it, so it has no default
+    role: str = "member"
+    channels: list[str] = []
+    email: str = ""  #: of the only one who may use it
+    label: str = ""
+    user: str = ""  #: whose password may be chosen
+
+
+class CountRow(Row, frozen=True):
+    """How often something was tried in a span of time."""
+
+    n: int
+
+
+class GroupRow(Row, frozen=True):
+    """A user group: people who are mentioned together. `rev` as elsewhere."""
+
+    id: str
+    name: str
+    handle: str
+    created: int
+    rev: int
+    description: str = ""
+    creator: str = ""
+    channels: list[str] = []
+    users: list[str] = []
+    updated: int = 0
+    updated_by: str = ""
+    disabled: int = 0  #: since when
+
+
+class GroupNameRow(Row, frozen=True):
+    """Makes names and handles of user groups unique."""
+
+    group: str
 
 
 class TokenRow(Row, frozen=True):
@@ -348,6 +418,8 @@ class ReminderRow(Row, frozen=True):
 
 
 WORKSPACE = Key("T", "META")
+OWNER = Key("T", "OWNER")
+TEAM_PREFS = Key("T", "PREFS")
 JOBS = "O#JOBS"  #: the partition of all jobs
 PARKED_INDEX = "O#PARKED"  #: G1: parked jobs by id
 
@@ -452,6 +524,41 @@ def user_name_key(team: str, folded: str) -> Key:
     return Key(f"UN#{team}#{folded}", "META")
 
 
+def email_key(team: str, folded: str) -> Key:
+    """The lock on an e-mail address."""
+    return Key(f"E#{team}#{folded}", "META")
+
+
+def password_key(user: str) -> Key:
+    """A member's password."""
+    return Key(f"U#{user}", "PW")
+
+
+def prefs_key(user: str) -> Key:
+    """What a member's clients keep."""
+    return Key(f"U#{user}", "PREFS")
+
+
+def invite_key(digest: str) -> Key:
+    """An invite, by the SHA-256 of its code."""
+    return Key(f"IN#{digest}", "META")
+
+
+def count_key(what: str, whose: str, span: int) -> Key:
+    """How often something was tried in a span of time; `whose` is a digest."""
+    return Key(f"RL#{what}#{whose}#{span}", "META")
+
+
+def group_key(team: str, group: str) -> Key:
+    """A user group."""
+    return Key(f"T#{team}", f"S#{group}")
+
+
+def group_name_key(team: str, kind: str, folded: str) -> Key:
+    """The lock on a user group's name or handle."""
+    return Key(f"SN#{team}#{kind}#{folded}", "META")
+
+
 def token_key(digest: str) -> Key:
     """A token, by the SHA-256 of it."""
     return Key(f"K#{digest}", "META")
@@ -525,6 +632,11 @@ def conversations_index(user: str) -> str:
 def users_index(team: str) -> str:
     """G1: members by folded name."""
     return f"T#{team}#USERS"
+
+
+def invites_index(team: str) -> str:
+    """G1: invites by id."""
+    return f"T#{team}#INVITES"
 
 
 def to_item(key: Key, row: Row, *, x: int | None = None, g1: tuple[str, str] | None = None) -> Item:

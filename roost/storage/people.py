@@ -16,7 +16,9 @@ from roost.storage.items import (
     user_token_key,
     users_index,
 )
-from roost.storage.table import Equals, Missing, Put, Table, TransactionFailed, Update
+from roost.storage.table import Delete, Equals, Missing, Operation, Put, Table, Update
+
+_KEPT = 30 * 86400  # seconds that a token is known after its end, so that whoever shows it is told why
 
 
 def by_id(table: Table, user: str) -> UserRow | None:
@@ -36,23 +38,25 @@ def by_folded_name(table: Table, team: str, folded: str) -> UserRow | None:
     return None if lock is None else by_id(table, from_item(lock, UserNameRow).user)
 
 
-def create(table: Table, team: str, row: UserRow, folded: str) -> bool:
-    """A new member with their name lock, in one transaction; False if the name is taken."""
-    try:
-        table.transact(
-            [
-                Put(to_item(user_key(row.id), row, g1=(users_index(team), folded)), Missing()),
-                Put(to_item(user_name_key(team, folded), UserNameRow(user=row.id)), Missing()),
-            ]
-        )
-    except TransactionFailed:
-        return False
-    return True
+def creation(team: str, row: UserRow, folded: str) -> list[Operation]:
+    """What makes a new member, with the lock on their name; fails if the name is taken."""
+    return [
+        Put(to_item(user_key(row.id), row, g1=(users_index(team), folded)), Missing()),
+        Put(to_item(user_name_key(team, folded), UserNameRow(user=row.id)), Missing()),
+    ]
 
 
-def replacing(team: str, before: UserRow, after: UserRow, folded: str) -> Put:
-    """What puts a member's row in the place of what it was; fails if that has changed meanwhile."""
-    return Put(to_item(user_key(after.id), after, g1=(users_index(team), folded)), Equals({"rev": before.rev}))
+def replacing(team: str, before: UserRow, after: UserRow, names: tuple[str, str]) -> list[Operation]:
+    """What puts a member's row in the place of what it was, and moves the lock where the folded name (before, after)
+    is another; fails if the row has changed meanwhile, or the new name is taken."""
+    old, new = names
+    operations: list[Operation] = [
+        Put(to_item(user_key(after.id), after, g1=(users_index(team), new)), Equals({"rev": before.rev}))
+    ]
+    if new != old:
+        lock = to_item(user_name_key(team, new), UserNameRow(user=after.id))
+        operations += [Put(lock, Missing()), Delete(user_name_key(team, old))]
+    return operations
 
 
 def everybody(table: Table, team: str) -> list[UserRow]:
@@ -70,9 +74,10 @@ def everybody(table: Table, team: str) -> list[UserRow]:
 
 def remember_token(table: Table, digest: str, row: TokenRow) -> None:
     """Let a token stand for somebody, and list it among theirs. Only its hash is kept."""
-    listed = to_item(user_token_key(row.user, row.id), row)
+    expiry = row.expires + _KEPT if row.expires else None
+    listed = to_item(user_token_key(row.user, row.id), row, x=expiry)
     listed["digest"] = digest
-    table.transact([Put(to_item(token_key(digest), row), Missing()), Put(listed, Missing())])
+    table.transact([Put(to_item(token_key(digest), row, x=expiry), Missing()), Put(listed, Missing())])
 
 
 def token(table: Table, digest: str) -> TokenRow | None:

@@ -81,6 +81,11 @@ def rename(
     )
 
 
+def untuned(table: Table, connection: str, row: SocketRow) -> None:
+    """A connection that is being closed hears nothing any more; who sat there is known until it is."""
+    table.delete(tuned_key(row.channel, connection))
+
+
 def leave(table: Table, connection: str, row: SocketRow) -> None:
     """A connection is over: both rows go, first the one that others see."""
     table.delete(tuned_key(row.channel, connection))

@@ -28,6 +28,7 @@ class Project:
         for part in ("roost", "scripts", "deploy"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "requirements-lambda.lock", folder)
+        (folder / ".venv").symlink_to(ROOT / ".venv")
 
     def script(self, *arguments: str, status: int = 0, typed: str = "", **env: str) -> str:
         """Run scripts/deploy.py as the Makefile does; what it printed."""

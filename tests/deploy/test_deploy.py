@@ -84,6 +84,7 @@ def test_an_upgrade_keeps_what_was_said_and_a_destroyed_stack_leaves_it(project:
     assert f"sockets   {stack.output('SocketUrl')}\n" in said
     assert f"npx wscat -c {stack.output('SocketUrl')}\n" in said
     assert f"roost user add NAME --table 'dynamodb://{table}?region={REGION}'\n" in said
+    assert re.search(rf"^  {re.escape(stack.output('WebUrl'))}setup#[\w-]{{43}}$", said, re.MULTILINE)
     with wscat(stack.socket_url) as ana, wscat(stack.socket_url) as ben:
         ana.type("before the upgrade")
         ben.hears("#general anonymous: before the upgrade")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
 
@@ -33,6 +33,8 @@ from roost.testing import socket_event
 from tests.simulation.record import RECEIVING, Connection, Handling, Record, Said
 from tests.simulation.spoils import Spoil, nothing
 from tests.simulation.visibility import PartlyVisible, keys_of
+
+T = TypeVar("T")
 
 _PAUSE_US = 1_700
 
@@ -333,3 +335,6 @@ class _Clock:
         world = self._world
         world.now_us += int(seconds * 1_000_000)
         world.pause()
+
+    def aside(self, function: Callable[[], T]) -> T:
+        return function()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from roost.chat.roles import OPERATOR
 from roost.settings import Settings
 from roost.slack.methods import METHODS
 from tests.slack.workspace import Member, Workspace, api_event
@@ -72,7 +73,7 @@ def expired(scene: Scene) -> dict[str, Any]:
 
 
 def deactivated(scene: Scene) -> dict[str, Any]:
-    scene.workspace.chat.people.change(scene.ben.id, deactivated=True)
+    scene.workspace.chat.roles.deactivate(OPERATOR, scene.ben.id)
     return scene.ben.calls("auth.test")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from roost.chat.roles import OPERATOR
 from roost.local.sqlite import SqliteTable
 from roost.slack.methods import METHODS
 from roost.testing import MemoryTable
@@ -44,7 +45,7 @@ class Scene:
         if kind == "archived":
             self.ana.does("conversations.archive", channel=self.id)
         if actor == "deactivated":
-            workspace.chat.people.change(self.who.id, deactivated=True)
+            workspace.chat.roles.deactivate(OPERATOR, self.who.id)
         if actor == "revoked":
             self.who.does("auth.revoke")
 
