@@ -113,8 +113,10 @@ class ConnectionsPush:
         self._posting.statuses(self._requests("DELETE", (connection,), b""))
 
     def close_sockets(self) -> None:
-        """Close what is kept open to API Gateway."""
+        """Close what is kept open to API Gateway and to Lambda."""
         self._posting.close()
+        if self._invoker is not None:
+            self._invoker.close()
 
     def _requests(self, method: str, connections: Sequence[str], data: bytes) -> Iterator[bytes]:
         posting = self._posting

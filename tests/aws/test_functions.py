@@ -11,6 +11,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -18,10 +19,12 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 from websockets.sync.client import ClientConnection, connect
 
-from roost.aws import functions
+from roost.aws import functions, push
 from roost.aws.dynamodb import table_definition
+from roost.chat import delivery
 from roost.storage import shares
 from roost.storage.items import JobRow, job_key, to_item
+from tests.cloud import Cloud
 from tests.gateway.harness import OK, Running, running, service
 from tests.tools import ministack
 
@@ -85,24 +88,36 @@ def store() -> Iterator[str]:
 def gateway(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """A gateway whose connections the functions push to, as their variables say."""
     with running(service(ROUTES), dict.fromkeys(ROUTES, lambda event: OK)) as started:
-        variables = {
-            "AWS_REGION": "eu-west-1",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_ENDPOINT_URL_DYNAMODB": store,
-            "ROOST_TABLE": "roost",
-            "ROOST_CALLBACK_URL": f"http://127.0.0.1:{started.port}/dev",
-        }
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        caches = (functions._table, functions._jobs, functions._sqs, functions._app, functions._push)
-        for cache in caches:
-            cache.cache_clear()
-        yield started
-        functions._push(variables["ROOST_CALLBACK_URL"]).close_sockets()
-        functions._table().close()
-        for cache in caches:
-            cache.cache_clear()
+        callback = f"http://127.0.0.1:{started.port}/dev"
+        set_variables(monkeypatch, store, ROOST_CALLBACK_URL=callback)
+        with clean(callback):
+            yield started
+
+
+def set_variables(monkeypatch: pytest.MonkeyPatch, store: str, **more: str) -> None:
+    """The environment of a function."""
+    variables = {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL_DYNAMODB": store,
+        "ROOST_TABLE": "roost",
+    }
+    for name, value in {**variables, **more}.items():
+        monkeypatch.setenv(name, value)
+
+
+@contextlib.contextmanager
+def clean(callback: str) -> Iterator[None]:
+    """Functions that have made no client yet, and whose sockets are closed afterwards."""
+    caches = (functions._table, functions._jobs, functions._sqs, functions._app, functions._push)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    functions._push(callback).close_sockets()
+    functions._table().close()
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.fixture
@@ -198,3 +213,33 @@ def test_the_stream_comes_again_from_the_first_change_that_failed(no_sqs: None) 
     records = [removed, change(1, log), change(2, waiting), change(3, log), change(4, waiting)]
     assert functions.stream({"Records": records}, None) == {"batchItemFailures": [{"itemIdentifier": f"{2:021}"}]}
     assert functions.stream({"Records": [removed, change(1, log)]}, None) == {"batchItemFailures": []}
+
+
+# -- a large audience, all the way ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cloud(store: str, tmp_path: Path) -> Cloud:
+    return Cloud(store, tmp_path / "lambda")
+
+
+def test_a_large_audience_is_told_by_other_functions(store: str, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chat's own functions behind our gateway; the push function of the deployed folder on MiniStack's Lambda."""
+    monkeypatch.setattr(delivery, "LARGE", 20)
+    monkeypatch.setattr(push, "SHARE", 8)
+    routes = dict.fromkeys((*ROUTES, "$disconnect"), lambda event: functions.socket(event, None))
+    with running(service(dict.fromkeys(routes, False)), routes) as gateway, contextlib.ExitStack() as stack:
+        callback = f"http://127.0.0.1:{gateway.port}/dev"
+        name = cloud.push_function(callback, ROOST_TABLE="roost", AWS_ENDPOINT_URL=store)
+        set_variables(monkeypatch, store, ROOST_CALLBACK=callback, ROOST_GUESTS="on", ROOST_PUSH_FUNCTION=name)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", store)
+        with clean(callback):
+            crowd = [stack.enter_context(connect(gateway.url)) for _ in range(24)]
+            for text in ("one", "two"):
+                crowd[0].send(text)
+                for client in crowd[1:]:
+                    assert client.recv(30) == f"#general anonymous: {text}"
+            crowd[1].send("/who")  # the next that anybody hears: nothing came twice
+            assert str(crowd[1].recv(30)).startswith("In #general: ")
+            with pytest.raises(TimeoutError):
+                crowd[2].recv(0.5)

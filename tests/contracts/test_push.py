@@ -4,33 +4,29 @@ TLS, and as MiniStack does. What is left to the push function is run by MiniStac
 from __future__ import annotations
 
 import contextlib
-import io
 import socket
 import ssl
 import threading
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pytest
 
 from bench import wire
 from roost.aws import sign
 from roost.aws.invoke import Invoker
 from roost.aws.push import ConnectionsPush
-from roost.aws.sign import Credentials as Key
 from roost.chat.ports import Outcome, Push
 from roost.gateway import server
 from roost.gateway.certificates import certificate
 from roost.gateway.connections import Credentials
 from roost.local.push import GatewayPush
-from scripts.build_lambda import build
+from tests.cloud import KEY, REGION, Cloud, zipped
 from tests.gateway.harness import Running, running, service
 
 #: The functions behind every API: whoever says anything is told their connection's id; `$connect` can be held up.
@@ -48,7 +44,6 @@ def connect(event, context=None):
 def who(event, context=None):
     return {"statusCode": 200, "body": event["requestContext"]["connectionId"]}
 """
-KEY = Key("000000000000", "test")  # what MiniStack gives its functions: the account, and a word
 NOBODY = "AAAAAAAAAAAAAAA="
 
 
@@ -127,111 +122,70 @@ def local() -> Iterator[Engine]:
         yield Engine(made.result(), started.port, "/dev", 1_000)
 
 
-class Cloud:
-    """MiniStack, and the push function on it."""
-
-    def __init__(self, endpoint: str, code: bytes) -> None:
-        self.endpoint = endpoint
-        self._code = code
-        self._invokers: list[Invoker] = []
-
-    def push(self, callback: str, **variables: str) -> ConnectionsPush:
-        """A Push whose push function goes to the same API."""
-        name = f"roost-push-{len(self._invokers)}"
-        self.client("lambda").create_function(
-            FunctionName=name,
-            Runtime="python3.13",
-            Role="arn:aws:iam::000000000000:role/any",
-            Handler="roost.aws.functions.push",
-            Code={"ZipFile": self._code},
-            Timeout=29,
-            Environment={"Variables": {"ROOST_CALLBACK_URL": callback, "AWS_REGION": "eu-west-1", **variables}},
-        )
-        invoker = Invoker(name, endpoint=self.endpoint, region="eu-west-1", credentials=lambda: KEY)
-        self._invokers.append(invoker)
-        return ConnectionsPush(callback, "eu-west-1", lambda: KEY, invoker)
-
-    def client(self, name: Any) -> Any:
-        """A client of boto3's."""
-        return boto3.client(
-            name,
-            endpoint_url=self.endpoint,
-            region_name="eu-west-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-
-    def close(self) -> None:
-        for invoker in self._invokers:
-            invoker.close()
-
-
-def zipped(files: Mapping[str, bytes]) -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        for name, content in files.items():
-            file.writestr(name, content)
-    return archive.getvalue()
-
-
 @pytest.fixture(scope="module")
-def cloud(ministack_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    folder = build(tmp_path_factory.mktemp("build") / "lambda", local=True)
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    started = Cloud(ministack_endpoint, zipped(files))
-    yield started
-    started.close()
+def cloud(ministack_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
+    return Cloud(ministack_endpoint, tmp_path_factory.mktemp("build") / "lambda")
+
+
+@contextlib.contextmanager
+def pushing(cloud: Cloud, callback: str, **variables: str) -> Iterator[ConnectionsPush]:
+    """A Push whose push function goes to the same API."""
+    name = cloud.push_function(callback, **variables)
+    invoker = Invoker(name, endpoint=cloud.endpoint, region=REGION, credentials=lambda: KEY)
+    push = ConnectionsPush(callback, REGION, lambda: KEY, invoker)
+    yield push
+    push.close_sockets()
 
 
 @pytest.fixture(scope="module")
 def plain(cloud: Cloud) -> Iterator[Engine]:
-    with gateway(server.Settings(log_events=False, credentials=Credentials(KEY.access_key, KEY.secret_key))) as started:
-        push = cloud.push(f"http://localhost:{started.port}/dev")
+    settings = server.Settings(log_events=False, credentials=Credentials(KEY.access_key, KEY.secret_key))
+    with gateway(settings) as started, pushing(cloud, f"http://localhost:{started.port}/dev") as push:
         yield Engine(push, started.port, "/dev", 1_000)
-        push.close_sockets()
 
 
 @pytest.fixture(scope="module")
 def tls(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     made = certificate(tmp_path_factory.mktemp("tls"), ())
-    settings = server.Settings(
-        log_events=False, credentials=Credentials(KEY.access_key, KEY.secret_key), tls=made.context
-    )
+    key = Credentials(KEY.access_key, KEY.secret_key)
+    settings = server.Settings(log_events=False, credentials=key, tls=made.context)
     with gateway(settings) as started, pytest.MonkeyPatch.context() as patch:
         trusting = ssl.create_default_context(cafile=made.bundle)
         patch.setattr(sign, "tls_context", lambda: trusting)
-        push = cloud.push(f"https://localhost:{started.port}/dev", SSL_CERT_FILE=str(made.bundle))
-        yield Engine(push, started.port, "/dev", 1_000)
-        push.close_sockets()
+        callback = f"https://localhost:{started.port}/dev"
+        with pushing(cloud, callback, SSL_CERT_FILE=str(made.bundle)) as push:
+            yield Engine(push, started.port, "/dev", 1_000)
 
 
 @pytest.fixture(scope="module")
 def emulated(cloud: Cloud) -> Iterator[Engine]:
     path = f"/_aws/execute-api/{_deploy(cloud)}/dev"
-    push = cloud.push(cloud.endpoint + path)
-    yield Engine(push, int(cloud.endpoint.rpartition(":")[2]), path, 60)
-    push.close_sockets()
+    with pushing(cloud, cloud.endpoint + path) as push:
+        yield Engine(push, int(cloud.endpoint.rpartition(":")[2]), path, 60)
 
 
 def _deploy(cloud: Cloud) -> str:
     """A WebSocket API over the functions; its id."""
-    gateways, code = cloud.client("apigatewayv2"), zipped({"app.py": FUNCTIONS.encode()})
-    api = gateways.create_api(Name="push", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
-    for route, name in (("$connect", "connect"), ("$default", "who")):
-        arn = cloud.client("lambda").create_function(
-            FunctionName=f"push-{name}",
-            Runtime="python3.13",
-            Role="arn:aws:iam::000000000000:role/any",
-            Handler=f"app.{name}",
-            Code={"ZipFile": code},
-            Timeout=25,
-        )["FunctionArn"]
-        integration = gateways.create_integration(
-            ApiId=api["ApiId"], IntegrationType="AWS_PROXY", IntegrationUri=arn, IntegrationMethod="POST"
+    code = zipped({"app.py": FUNCTIONS.encode()})
+    with cloud.client("apigatewayv2") as gateways, cloud.client("lambda") as lambdas:
+        api = gateways.create_api(
+            Name="push", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
         )
-        target = f"integrations/{integration['IntegrationId']}"
-        gateways.create_route(ApiId=api["ApiId"], RouteKey=route, Target=target)
-    gateways.create_stage(ApiId=api["ApiId"], StageName="dev", AutoDeploy=True)
+        for route, name in (("$connect", "connect"), ("$default", "who")):
+            arn = lambdas.create_function(
+                FunctionName=f"push-{name}",
+                Runtime="python3.13",
+                Role="arn:aws:iam::000000000000:role/any",
+                Handler=f"app.{name}",
+                Code={"ZipFile": code},
+                Timeout=25,
+            )["FunctionArn"]
+            integration = gateways.create_integration(
+                ApiId=api["ApiId"], IntegrationType="AWS_PROXY", IntegrationUri=arn, IntegrationMethod="POST"
+            )
+            target = f"integrations/{integration['IntegrationId']}"
+            gateways.create_route(ApiId=api["ApiId"], RouteKey=route, Target=target)
+        gateways.create_stage(ApiId=api["ApiId"], StageName="dev", AutoDeploy=True)
     return str(api["ApiId"])
 
 
