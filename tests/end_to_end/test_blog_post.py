@@ -145,8 +145,10 @@ def test_twenty_kills_lose_nothing_that_anybody_saw(tmp_path: Path) -> None:
 
 
 def talk_until_killed(server: Server, round_number: int, seen: set[str]) -> None:
-    """One speaks, another notes what arrives, until the server is killed in the middle of it."""
+    """One speaks, another notes what arrives, until the server is killed in the middle of it: a little after the first
+    line has arrived, however long that takes here."""
     ready = threading.Event()
+    killer = threading.Timer(0.05 + 0.01 * round_number, server.kill)
 
     def listen() -> None:
         try:
@@ -154,6 +156,8 @@ def talk_until_killed(server: Server, round_number: int, seen: set[str]) -> None
                 listener.send("/who")
                 listener.recv(10)
                 ready.set()
+                seen.add(str(listener.recv(30)).removeprefix("#general anonymous: "))
+                killer.start()
                 while True:
                     seen.add(str(listener.recv(10)).removeprefix("#general anonymous: "))
         except (ConnectionClosed, TimeoutError, OSError):
@@ -161,11 +165,9 @@ def talk_until_killed(server: Server, round_number: int, seen: set[str]) -> None
 
     thread = threading.Thread(target=listen)
     thread.start()
-    killer = threading.Timer(0.05 + 0.01 * round_number, server.kill)
     try:
         with connect(server.url) as speaker:
-            assert ready.wait(10)
-            killer.start()
+            assert ready.wait(30)
             for number in range(100_000):
                 speaker.send(f"r{round_number} line {number}")
                 if number % 8 == 7:
