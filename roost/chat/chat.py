@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from roost.chat.accounts import Accounts
+from roost.chat.bookmarks import Bookmarks
 from roost.chat.channels import Channels
 from roost.chat.core import Core
 from roost.chat.delivery import Delivery, Renderers
+from roost.chat.emoji import EmojiSet
 from roost.chat.files import Files
 from roost.chat.invites import Invites
 from roost.chat.later import Later
 from roost.chat.messages import Messages
 from roost.chat.people import People
+from roost.chat.pictures import Pictures
 from roost.chat.ports import Blobs, Clock, Push
 from roost.chat.preferences import Preferences
 from roost.chat.reactions import Reactions
 from roost.chat.reads import Reads
 from roost.chat.roles import Roles
 from roost.chat.search import Search
+from roost.chat.stars import Stars
 from roost.chat.streams import Streams
 from roost.storage.jobs import Queue
 from roost.storage.table import Table
@@ -50,5 +54,9 @@ class Chat:
         self.streams = Streams(self.core, self.channels, self.people)
         self.search = Search(self.core, self.channels, self.people)
         jobs = queue or Queue(table, clock.now_us)
+        self.pictures = Pictures(blobs)
+        self.bookmarks = Bookmarks(self.core, self.channels)
+        self.emoji = EmojiSet(self.core, self.pictures)
+        self.stars = Stars(self.core, self.channels, self.messages)
         self.files = Files(self.core, self.channels, self.messages, jobs, blobs, upload_bytes)
         self.later = Later(self.core, jobs, self.channels, self.people, self.messages, self.files)

@@ -577,3 +577,66 @@ class InvalidPreference(Refused):
 
     code = "invalid_prefs"
     sentence = "That cannot be set so."
+
+
+class TooManyBookmarks(Refused):
+    """More than 100 bookmarks of one conversation."""
+
+    code = "too_many_bookmarks"
+    sentence = "There are 100 bookmarks here already."
+
+
+class InvalidLink(Refused):
+    """What is no address of a web page."""
+
+    code = "invalid_link"
+    sentence = "A link begins with http:// or https://."
+
+
+class AlreadyStarred(Refused):
+    """What was kept before."""
+
+    code = "already_starred"
+    sentence = "You keep that already."
+
+
+class NotStarred(Refused):
+    """What was not kept."""
+
+    code = "not_starred"
+    sentence = "You do not keep that."
+
+
+class EmojiTaken(Refused):
+    """An emoji's name that there is."""
+
+    code = "error_name_taken"
+    sentence = "There is an emoji of that name."
+
+
+class BadEmojiName(Refused):
+    """What cannot be an emoji's name."""
+
+    code = "error_bad_name_i18n"
+    sentence = "An emoji's name is made of lower-case letters, digits, _ and -."
+
+
+class EmojiNotFound(Refused):
+    """No such emoji of the workspace's own."""
+
+    code = "emoji_not_found"
+    sentence = "There is no such emoji."
+
+
+class EmojiTooLarge(Refused):
+    """A picture over 128 KB."""
+
+    code = "resized_but_still_too_large"
+    sentence = "An emoji has at most 128 KB."
+
+
+class NoPermission(Refused):
+    """What only its maker or an admin may do."""
+
+    code = "no_permission"
+    sentence = "You may not do that."

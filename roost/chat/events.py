@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from roost.storage.items import ChannelRow, EventRow, MessageRow, UserRow
+from roost.storage.items import BookmarkRow, ChannelRow, EventRow, MessageRow, UserRow
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -91,6 +91,14 @@ class FileDeleted(Event, frozen=True, tag="file_deleted"):
     user: str
 
 
+class BookmarkChanged(Event, frozen=True, tag="bookmark_changed"):
+    """A conversation keeps another link at hand. `what` says how: added, edited, removed."""
+
+    what: str
+    by: str
+    bookmark: BookmarkRow
+
+
 class MemberJoined(Event, frozen=True, tag="member_joined"):
     """Somebody belongs to the conversation now."""
 
@@ -120,6 +128,15 @@ class ChannelCreated(Event, frozen=True, tag="channel_created"):
     """There is a new public channel."""
 
     channel: ChannelRow
+
+
+class EmojiChanged(Event, frozen=True, tag="emoji_changed"):
+    """There is a new emoji of the workspace's own, or one is gone (then it has neither picture nor alias)."""
+
+    name: str
+    by: str
+    picture: str = ""
+    alias: str = ""
 
 
 class UserJoined(Event, frozen=True, tag="user_joined"):
@@ -161,10 +178,12 @@ AnyEvent = (
     | PinRemoved
     | FileShared
     | FileDeleted
+    | BookmarkChanged
     | MemberJoined
     | MemberLeft
     | ChannelChanged
     | ChannelCreated
+    | EmojiChanged
     | UserJoined
     | UserChanged
     | TeamPrefChanged

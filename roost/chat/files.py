@@ -228,6 +228,13 @@ class Files:
             raise FileIsDeleted
         return File(row, seen)
 
+    def find(self, person: Person, file: str) -> File | None:
+        """A file if it is there and they may have it."""
+        try:
+            return self.get(person, file)
+        except Refused:
+            return None
+
     def _seen(self, person: Person, row: FileRow) -> list[tuple[Channel, FileShareRow]]:
         """The messages with a file that somebody may read, as things stand now."""
         readable: dict[str, Channel | None] = {}

@@ -1,10 +1,21 @@
-"""The size of a picture, from its first bytes. Nothing is decoded: what somebody uploaded is never unpacked here."""
+"""Pictures: their size, from their first bytes, and those that everybody may see: faces and emoji.
+
+Nothing is decoded: what somebody uploaded is never unpacked here.
+"""
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
+from roost.chat.errors import BadImage, FileNotFound, FileUploadsDisabled
+from roost.chat.ports import Blobs
+from roost.storage.ids import new_id
+
 HEAD = 256 * 1024  # bytes within which a JPEG's size stands, behind what cameras put in front of it
+
+_KEY_LENGTH = 27
+_LIFE = 3600  # seconds that a link to the bytes is good
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +25,37 @@ class Picture:
     mimetype: str
     width: int
     height: int
+
+
+class Pictures:
+    """Pictures that whoever knows their key may see. A key cannot be guessed, and is never used again."""
+
+    def __init__(self, blobs: Blobs | None) -> None:
+        self._blobs = blobs
+
+    def keep(self, data: bytes, most: int) -> str:
+        """Keep a picture of at most so many pixels a side; its key. Raises `BadImage`."""
+        picture = look_at(data[:HEAD])
+        if picture is None or not (0 < picture.width <= most and 0 < picture.height <= most):
+            raise BadImage
+        key = f"{new_id('P')}{secrets.token_hex(8)}"
+        self._store().put(key, data, mimetype=picture.mimetype)
+        return key
+
+    def url(self, key: str) -> str:
+        """Where its bytes are to be had for some minutes. Raises `FileNotFound` for what is no key of a picture."""
+        if not (key.startswith("P") and key.isalnum() and key.isascii() and len(key) == _KEY_LENGTH):
+            raise FileNotFound
+        return self._store().download(key, name="picture", seconds=_LIFE)
+
+    def forget(self, key: str) -> None:
+        """Take a picture away."""
+        self._store().delete(key)
+
+    def _store(self) -> Blobs:
+        if self._blobs is None:
+            raise FileUploadsDisabled
+        return self._blobs
 
 
 def look_at(head: bytes) -> Picture | None:

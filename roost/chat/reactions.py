@@ -9,16 +9,17 @@ import msgspec
 from roost.chat import rights
 from roost.chat.channels import Channels
 from roost.chat.core import Core, Writes
-from roost.chat.errors import AlreadyPinned, AlreadyReacted, InvalidEmoji, NoPin, NoReaction, TooManyEmoji
+from roost.chat.errors import AlreadyPinned, AlreadyReacted, InvalidEmoji, NoPin, NoReaction, Refused, TooManyEmoji
 from roost.chat.events import AnyEvent, PinAdded, PinRemoved, ReactionAdded, ReactionRemoved
 from roost.chat.messages import Messages, replacing
 from roost.chat.model import Channel, Message, Person
-from roost.storage.items import MessageRow, ReactionCount, ReactionRow, pin_key, reaction_key, to_item
+from roost.storage.items import MessageRow, ReactionCount, ReactionRow, pin_key, reaction_key, reactions_index, to_item
 from roost.storage.log import Place
-from roost.storage.reactions import pinned, who_reacted
+from roost.storage.reactions import pinned, reacted_by, who_reacted
 from roost.storage.table import Delete, Exists, Missing, Operation, Put
 
 MAX_KINDS = 50  # of reactions on one message
+_MOST_LISTED = 200  # messages that somebody reacted to, that a list goes back
 _FIRST = 25  # people of each kind whom the message itself names
 _EMOJI = re.compile(r"[a-z0-9_+'\u00c0-\uffff-]{1,100}(::skin-tone-[2-6])?")
 
@@ -47,9 +48,8 @@ class Reactions:
             users = [*before.users, person.id] if len(before.users) < _FIRST else before.users
             counts[emoji] = ReactionCount(n=before.n + 1, users=list(users))
             new = msgspec.structs.replace(row, rev=row.rev + 1, reactions=counts)
-            mine = Put(
-                to_item(reaction_key(channel.id, ts, emoji, person.id), ReactionRow(at=self._core.now)), Missing()
-            )
+            key, listed = reaction_key(channel.id, ts, emoji, person.id), (reactions_index(person.id), ts)
+            mine = Put(to_item(key, ReactionRow(at=self._core.now), g1=listed), Missing())
             event = ReactionAdded(target=ts, user=person.id, emoji=emoji, author=row.user, thread=row.thread)
             return _writes(event, [*replacing(channel, ts, row, new), mine])
 
@@ -80,6 +80,16 @@ class Reactions:
     def of(self, channel: Channel, ts: str) -> dict[str, list[str]]:
         """Everybody who reacted to a message, by emoji."""
         return who_reacted(self._core.table, channel.id, ts)
+
+    def by(self, reader: Person, user: str) -> list[Message]:
+        """The newest messages that somebody reacted to, as far as the reader may read them; newest first."""
+        found: list[Message] = []
+        for place, ts in reacted_by(self._core.table, user, _MOST_LISTED):
+            try:
+                found.append(self._messages.get(reader, self._channels.get(place), ts))
+            except Refused:  # it is gone, or not theirs to read
+                continue
+        return found
 
     # -- pins -------------------------------------------------------------------------------------------------------
 

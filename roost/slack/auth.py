@@ -173,13 +173,13 @@ def set_email(call: Call, arguments: SetEmail) -> dict[str, Any]:
     """`auth.setEmail`"""
     with _throttled():
         row = call.chat.accounts.set_email(call.who, arguments.password, arguments.email)
-    return {"user": shapes.user(row, call.chat.core.workspace.team, email=True)}
+    return {"user": shapes.user(row, call.chat.core.workspace.team, email=True, url=call.url)}
 
 
 def _session(call: Call, token: str, row: UserRow) -> dict[str, Any]:
     workspace = call.chat.core.workspace
     team = {"id": workspace.team, "name": workspace.name}
-    return {"token": token, "user": shapes.user(row, workspace.team, email=True), "team": team}
+    return {"token": token, "user": shapes.user(row, workspace.team, email=True, url=call.url), "team": team}
 
 
 @contextlib.contextmanager

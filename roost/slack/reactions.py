@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from roost.chat.model import Channel, Message
-from roost.slack import shapes
+from roost.slack import paging, shapes
 from roost.slack.arguments import Arguments
 from roost.slack.call import Call
 from roost.slack.errors import ApiError
@@ -25,6 +27,17 @@ class Get(Arguments, frozen=True):
     channel: str = ""
     timestamp: str = ""
     full: bool = False
+
+
+class List(Arguments, frozen=True):
+    """`reactions.list`"""
+
+    user: str = ""
+    full: bool = False
+    limit: int = 0
+    count: int = 100
+    cursor: str = ""
+    page: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class Pin(Arguments, frozen=True):
@@ -73,6 +86,20 @@ def get(call: Call, arguments: Get) -> dict[str, Any]:
 
 def _shown(call: Call, message: Message) -> dict[str, Any]:
     return shapes.message(message, call.chat.core.workspace.team, call.person.id, url=call.url)
+
+
+def list_(call: Call, arguments: List) -> dict[str, Any]:
+    """`reactions.list`: the newest messages that somebody reacted to, as far as the caller may read them."""
+    user = arguments.user or call.person.id
+    call.chat.people.row(user)
+    found = call.chat.reactions.by(call.person, user)
+    size = paging.limit(arguments.limit or arguments.count, 1000)
+    skipped = int(paging.read(call, arguments.cursor, f"reactions {user}") or (arguments.page - 1) * size)
+    page, more = found[skipped : skipped + size], len(found) > skipped + size
+    cursor = paging.write(call, str(skipped + size), f"reactions {user}") if more else ""
+    paged = {"count": size, "total": len(found), "page": arguments.page, "pages": -(-len(found) // size)}
+    items = [{"type": "message", "channel": each.channel, "message": _shown(call, each)} for each in page]
+    return {"items": items, "paging": paged, "response_metadata": {"next_cursor": cursor}}
 
 
 def pin(call: Call, arguments: Pin) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import msgspec
 
 from roost.chat.events import (
     AnyEvent,
+    BookmarkChanged,
     ChannelChanged,
     ChannelCreated,
+    EmojiChanged,
     FileDeleted,
     FileShared,
     MemberJoined,
@@ -30,17 +32,20 @@ from roost.chat.events import (
 )
 from roost.chat.model import Channel, Message, Ts
 from roost.slack import attached
-from roost.storage.items import ChannelRow, MembershipRow, MessageRow, UserRow
+from roost.storage.items import BookmarkRow, ChannelRow, EmojiRow, MembershipRow, MessageRow, UserRow
 
 Json = dict[str, Any]
 
 _COLOURS = ("9f69e7", "4bbe2e", "e7392d", "3c989f", "674b1b", "e96699", "e0a729", "684b6c", "5b89d5", "2b6836")
 
+PHOTO = "photo"  #: the part of a profile that holds the key of somebody's picture
+_PHOTO_SIZES = ("24", "32", "48", "72", "192", "512", "original")  # one picture for all: clients scale it
+
 
 # -- people ------------------------------------------------------------------------------------------------------------
 
 
-def user(row: UserRow, team: str, *, email: bool = False) -> Json:
+def user(row: UserRow, team: str, *, email: bool = False, url: str = "/") -> Json:
     """A member."""
     role = row.role
     return {
@@ -53,7 +58,7 @@ def user(row: UserRow, team: str, *, email: bool = False) -> Json:
         "tz": row.tz or "Etc/UTC",
         "tz_label": row.tz or "Etc/UTC",
         "tz_offset": 0,
-        "profile": profile(row, team, email=email),
+        "profile": profile(row, team, email=email, url=url),
         "is_admin": role in ("owner", "admin"),
         "is_owner": role == "owner",
         "is_primary_owner": role == "owner",
@@ -67,7 +72,7 @@ def user(row: UserRow, team: str, *, email: bool = False) -> Json:
     }
 
 
-def profile(row: UserRow, team: str, *, email: bool = False) -> Json:
+def profile(row: UserRow, team: str, *, email: bool = False, url: str = "/") -> Json:
     """A member's profile."""
     kept, name = row.profile, row.real_name or row.name
     shown: Json = {
@@ -87,7 +92,10 @@ def profile(row: UserRow, team: str, *, email: bool = False) -> Json:
         "team": team,
         "fields": {},
     }
-    shown |= {name: value for name, value in kept.items() if name.startswith("image_")}
+    photo = kept.get(PHOTO)
+    if photo:
+        shown |= {f"image_{size}": f"{url}pictures/{photo}" for size in _PHOTO_SIZES}
+        shown |= {"avatar_hash": photo[-12:], "is_custom_image": True}
     if email and row.email:
         shown["email"] = row.email
     if row.bot:
@@ -215,6 +223,35 @@ def _pin(found: Message) -> Json:
     }
 
 
+# -- what is kept at hand ----------------------------------------------------------------------------------------------
+
+
+def bookmark(row: BookmarkRow, channel: str) -> Json:
+    """A bookmark of a conversation."""
+    return {
+        "id": row.id,
+        "channel_id": channel,
+        "title": row.title,
+        "link": row.link,
+        "emoji": row.emoji,
+        "icon_url": "",
+        "type": "link",
+        "entity_id": "",
+        "date_created": row.created,
+        "date_updated": row.updated,
+        "rank": row.id,
+        "last_updated_by_user_id": row.by,
+        "last_updated_by_team_id": "",
+        "shortcut_id": "",
+        "app_id": "",
+    }
+
+
+def emoji(row: EmojiRow | EmojiChanged, url: str) -> str:
+    """Where an emoji's picture is, or which emoji it is another name of."""
+    return f"alias:{row.alias}" if row.alias else f"{url}pictures/{row.picture}"
+
+
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
@@ -223,7 +260,7 @@ def event(channel: Channel | None, recorded: Recorded, team: str, general: str, 
     happened = recorded.event
     base = {"event_ts": recorded.ts}
     if channel is None:
-        return base | _of_workspace(happened, team, general, recorded)
+        return base | _of_workspace(happened, team, general, recorded, url)
     place = {"channel": channel.id, "channel_type": channel_type(channel)}
     return base | _of_channel(channel, place, happened, recorded.ts, team, url)
 
@@ -261,6 +298,9 @@ def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, tea
             if isinstance(happened, FileShared):
                 return about | {"file": {"id": happened.file}, "channel_id": channel_.id}
             return about | {"channel_ids": [channel_.id]}
+        case BookmarkChanged():
+            kind = f"bookmark_{happened.what}"
+            return {"type": kind, "user": happened.by, "bookmark": bookmark(happened.bookmark, channel_.id)} | place
         case MemberJoined():
             more = {"inviter": happened.inviter} if happened.inviter else {}
             return {"type": "member_joined_channel", "user": happened.user, "team": team, **_letter(place), **more}
@@ -286,15 +326,20 @@ def _channel_changed(happened: ChannelChanged, channel_: Channel) -> Json:
     return {"type": "channel_updated", "channel": row.id, "user": happened.by, **topic}
 
 
-def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorded) -> Json:
+def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorded, url: str) -> Json:
     match happened:
         case ChannelCreated():
             return {"type": "channel_created", "channel": channel(happened.channel, team, general, "", None)}
+        case EmojiChanged():
+            if happened.picture or happened.alias:
+                value = emoji(happened, url)
+                return {"type": "emoji_changed", "subtype": "add", "name": happened.name, "value": value}
+            return {"type": "emoji_changed", "subtype": "remove", "names": [happened.name]}
         case UserJoined():
-            return {"type": "team_join", "user": user(happened.user, team)}
+            return {"type": "team_join", "user": user(happened.user, team, url=url)}
         case UserChanged():
             at = int(recorded.ts.partition(".")[0])
-            return {"type": "user_change", "user": user(happened.user, team), "cache_ts": at}
+            return {"type": "user_change", "user": user(happened.user, team, url=url), "cache_ts": at}
         case TeamPrefChanged() | PrefChanged():
             kind = "team_pref_change" if isinstance(happened, TeamPrefChanged) else "pref_change"
             return {"type": kind, "name": happened.name, "value": msgspec.json.decode(happened.value)}

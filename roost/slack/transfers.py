@@ -19,7 +19,8 @@ from roost.slack.errors import ApiError
 from roost.storage.table import StoreUnavailable, Throttled
 
 _UPLOAD, _PRIVATE, _THUMB, _PUBLIC = "/upload/v1/", "/files-pri/", "/files-tmb/", "/files-pub/"
-TRANSFERS = (_UPLOAD, _PRIVATE, _THUMB, _PUBLIC)
+_PICTURE = "/pictures/"  #: faces and emoji, for whoever knows their key
+TRANSFERS = (_UPLOAD, _PRIVATE, _THUMB, _PUBLIC, _PICTURE)
 
 Response = dict[str, Any]
 
@@ -66,6 +67,8 @@ class Transfers:
         if f"/{kind}/" == _PUBLIC:
             file, _, link = file.partition("-")
             return _redirect(files.public_url(file, link))
+        if f"/{kind}/" == _PICTURE:
+            return _redirect(self._chat.pictures.url(place), "public, max-age=1800")
         bearer = self._chat.people.bearer(_token(event))
         if bearer.token.scopes and "files:read" not in bearer.token.scopes:
             return _text(404, "There is no such file.")
@@ -77,8 +80,8 @@ def _token(event: Mapping[str, Any]) -> str:
     return token if kind.lower() == "bearer" else ""
 
 
-def _redirect(url: str) -> Response:
-    return {"statusCode": 302, "headers": {"Location": url, "Cache-Control": "no-store"}, "body": ""}
+def _redirect(url: str, caching: str = "no-store") -> Response:
+    return {"statusCode": 302, "headers": {"Location": url, "Cache-Control": caching}, "body": ""}
 
 
 def _text(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:

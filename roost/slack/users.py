@@ -29,7 +29,7 @@ class Info(Arguments, frozen=True):
 
 def shape(call: Call, row: UserRow) -> dict[str, Any]:
     """A member as the caller sees them."""
-    return shapes.user(row, call.chat.core.workspace.team, email=call.may("users:read.email"))
+    return shapes.user(row, call.chat.core.workspace.team, email=call.may("users:read.email"), url=call.url)
 
 
 def list_(call: Call, arguments: List) -> dict[str, Any]:

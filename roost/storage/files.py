@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roost.storage.items import FileRow, FileShareRow, file_key, file_share_key, files_index, from_item, to_item
+from roost.storage.ranges import every
 from roost.storage.table import Condition, Equals, Missing, Put, Table
 
 
@@ -40,15 +41,8 @@ def sharing(row: FileRow, share: FileShareRow) -> Put:
 
 def shares(table: Table, file: str) -> list[FileShareRow]:
     """The messages that carry a file, strong."""
-    found: list[FileShareRow] = []
     key = file_share_key(file, "", "")
-    after: str | None = None
-    while True:
-        page = table.query(key.pk, prefix="SH#", after=after)
-        found += [from_item(item, FileShareRow) for item in page.items]
-        after = page.next
-        if after is None:
-            return found
+    return [from_item(item, FileShareRow) for item in every(table, key.pk, "SH#")]
 
 
 def newest(table: Table, owner: str, limit: int) -> list[str]:

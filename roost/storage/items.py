@@ -113,6 +113,36 @@ class FileRow(AttachedFile, frozen=True, kw_only=True):
     link: str = ""  #: what lets anybody have it who was given the link
 
 
+class BookmarkRow(Row, frozen=True):
+    """A link that a conversation keeps at hand."""
+
+    id: str
+    title: str
+    link: str
+    created: int
+    by: str
+    emoji: str = ""
+    updated: int = 0
+
+
+class StarRow(Row, frozen=True):
+    """A message or a file that somebody keeps for later."""
+
+    at: int
+    channel: str = ""
+    ts: str = ""
+    file: str = ""
+
+
+class EmojiRow(Row, frozen=True):
+    """An emoji of the workspace's own: a picture, or another name of one."""
+
+    by: str
+    at: int
+    picture: str = ""  #: its key among the Blobs
+    alias: str = ""
+
+
 class FileShareRow(Row, frozen=True):
     """That a message carries a file: whoever may read the one may have the other."""
 
@@ -567,6 +597,31 @@ def token_key(digest: str) -> Key:
 def job_key(job: str) -> Key:
     """A job."""
     return Key(JOBS, job)
+
+
+def bookmark_key(channel: str, bookmark: str) -> Key:
+    """A bookmark of a conversation."""
+    return Key(f"C#{channel}", f"B#{bookmark}")
+
+
+def star_key(user: str, channel: str, ts: str) -> Key:
+    """A message that somebody keeps."""
+    return Key(f"U#{user}", f"ST#{channel}#{ts}")
+
+
+def star_file_key(user: str, file: str) -> Key:
+    """A file that somebody keeps."""
+    return Key(f"U#{user}", f"ST#{file}")
+
+
+def emoji_key(team: str, name: str) -> Key:
+    """An emoji of the workspace's own."""
+    return Key(f"EM#{team}", f"E#{name}")
+
+
+def reactions_index(user: str) -> str:
+    """G1: reactions of a person, by the time of their messages."""
+    return f"U#{user}#REACTIONS"
 
 
 def file_key(file: str) -> Key:

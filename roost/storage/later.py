@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from roost.storage.items import ReminderRow, ScheduledRow, from_item, reminder_key, scheduled_key
-from roost.storage.table import Item, Key, Table
+from roost.storage.ranges import every
+from roost.storage.table import Table
 
 
 def scheduled(table: Table, user: str) -> list[ScheduledRow]:
     """Somebody's scheduled messages, by time, strong."""
-    return [from_item(item, ScheduledRow) for item in _range(table, scheduled_key(user, 0, ""), "Q#")]
+    return [from_item(item, ScheduledRow) for item in every(table, scheduled_key(user, 0, "").pk, "Q#")]
 
 
 def scheduled_at(table: Table, user: str, at: int, scheduled: str) -> ScheduledRow | None:
@@ -22,20 +21,10 @@ def scheduled_at(table: Table, user: str, at: int, scheduled: str) -> ScheduledR
 def reminders(table: Table, user: str) -> list[ReminderRow]:
     """Somebody's reminders, strong."""
     key = reminder_key(user, "")
-    return [from_item(item, ReminderRow) for item in _range(table, key, key.sk)]
+    return [from_item(item, ReminderRow) for item in every(table, *key)]
 
 
 def reminder(table: Table, user: str, reminder: str) -> ReminderRow | None:
     """One of them, strong."""
     item = table.get(reminder_key(user, reminder))
     return None if item is None else from_item(item, ReminderRow)
-
-
-def _range(table: Table, key: Key, prefix: str) -> Iterator[Item]:
-    after: str | None = None
-    while True:
-        page = table.query(key.pk, prefix=prefix, after=after)
-        yield from page.items
-        after = page.next
-        if after is None:
-            return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roost.storage.items import pin_key, reaction_key
+from roost.storage.items import pin_key, reaction_key, reactions_index
 from roost.storage.table import Table
 
 
@@ -13,6 +13,13 @@ def who_reacted(table: Table, channel: str, ts: str) -> dict[str, list[str]]:
         emoji, _, user = sk.rpartition("#")
         found.setdefault(emoji, []).append(user)
     return found
+
+
+def reacted_by(table: Table, user: str, limit: int) -> list[tuple[str, str]]:
+    """The newest messages that somebody reacted to, each once, as (channel, ts). From the index: it may lag."""
+    page = table.query_index(reactions_index(user), reverse=True, limit=limit)
+    places = (entry.pk.split("#") for entry in page.entries)
+    return list(dict.fromkeys((channel, ts) for _, channel, ts in places))
 
 
 def pinned(table: Table, channel: str) -> list[str]:
