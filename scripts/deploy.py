@@ -43,7 +43,7 @@ REPLACING = ("TableName", "KeySchema", "AttributeDefinitions", "LocalSecondaryIn
 KINDS = {
     "AWS::DynamoDB::Table": "table, on demand, with backups of the last 35 days",
     "AWS::S3::Bucket": "bucket for files",
-    "AWS::SQS::Queue": "queue for what has failed",
+    "AWS::SQS::Queue": "queue, for jobs and for what has failed",
     "AWS::Serverless::WebSocketApi": "WebSocket API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::Serverless::Function": "function",

@@ -21,5 +21,18 @@ def stack(account: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     project = Project(tmp_path_factory.mktemp("project"), account)
     project.up("prod")
     deployed = project.stack("prod")
+    deployed.allow_batches("StreamRole", "WorkerRole")
+    yield deployed
+    deployed.close()
+
+
+@pytest.fixture(scope="session")
+def crowded(account: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack for which two people are a large audience."""
+    project = Project(tmp_path_factory.mktemp("crowded"), account)
+    project.replace("roost/chat/delivery.py", "LARGE = 2_000", "LARGE = 1")
+    project.up("crowded")
+    deployed = project.stack("crowded")
+    deployed.allow_batches("StreamRole", "WorkerRole")
     yield deployed
     deployed.close()

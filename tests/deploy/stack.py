@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ from tests.tools import ROOT
 
 PYTHON = tools.TOOLS / "sam" / "bin" / "python"
 REGION = "eu-west-1"
+BATCH = "sqs:SendMessageBatch"
 ARCH = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
@@ -103,6 +105,29 @@ class Stack:
         """Where MiniStack serves what the output WebUrl names."""
         host = self.output("WebUrl").removeprefix("https://").partition(".")[0]
         return f"{self.endpoint}/_aws/execute-api/{host}/$default"
+
+    def policy(self, role: str) -> dict[str, Any]:
+        """What a role may do."""
+        iam, name = self.client("iam"), self.physical(role)
+        (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        found: dict[str, Any] = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        return found
+
+    def allow(self, role: str, document: dict[str, Any]) -> None:
+        """Let a role do this and nothing else."""
+        iam, name = self.client("iam"), self.physical(role)
+        (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+
+    def allow_batches(self, *roles: str) -> None:
+        """Let roles that may send messages send ten at once: MiniStack has a right of its own for that, AWS has not."""
+        for role in roles:
+            document = self.policy(role)
+            for statement in document["Statement"]:
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                if "sqs:SendMessage" in actions:
+                    statement["Action"] = [*actions, BATCH]
+            self.allow(role, document)
 
     def close(self) -> None:
         """Close its clients."""
