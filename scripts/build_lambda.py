@@ -24,6 +24,7 @@ _PLATFORM = ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux201
 _PYTHON = ["--python-version", "3.13", "--implementation", "cp"]
 _EPOCH = 315_532_800  # 1980, the earliest that a zip file can say
 _LEFT_OUT = ("__pycache__", "bin", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "py.typed")  # of packages
+_NEVER_IMPORTED = ("cffi", "pycparser")  # they compile bindings; argon2's are compiled, and need `_cffi_backend` alone
 
 
 def build(target: Path, *, local: bool) -> Path:
@@ -37,7 +38,8 @@ def build(target: Path, *, local: bool) -> Path:
     command += ["--require-hashes", "--no-compile", "--only-binary=:all:", "--target", str(target), "-r", str(LOCK)]
     subprocess.run([*command, *([] if local else _PLATFORM + _PYTHON)], check=True)
     for path in sorted(target.rglob("*"), reverse=True):
-        if path.name in _LEFT_OUT or path.suffix == ".pyi":
+        unused = path.parent == target and path.name in _NEVER_IMPORTED
+        if unused or path.name in _LEFT_OUT or path.suffix == ".pyi":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
             path.chmod(0o755 if path.is_dir() else 0o644)

@@ -204,8 +204,10 @@ def test_without_guests_nobody_without_an_account_is_let_in(folder: Path, variab
 # -- what is in it ----------------------------------------------------------------------------------------------------
 
 _TRACE = """
-import ast, importlib, json, os, sys
+import ast, importlib, json, os, sys, zoneinfo
 importlib.import_module("roost.aws.functions")
+zoneinfo.reset_tzpath(to=())  # Lambda has no time zones of its own
+zoneinfo.ZoneInfo("Europe/Berlin")
 before = None
 while before != set(sys.modules):  # also what functions import when they are called
     before = set(sys.modules)
