@@ -3,7 +3,6 @@ loop that posts to one receiver after the other, as the original did. TLS on bot
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import json
 import os
@@ -87,7 +86,6 @@ def _start(rounds: int) -> Iterator[Row]:
     times: dict[str, list[float]] = {_OURS: [], _BOTO3: [], _FUNCTION: []}
     with tempfile.TemporaryDirectory(prefix="roost-bench-") as folder:
         built = build(Path(folder) / "lambda", local=True)
-        compileall.compile_dir(built, quiet=1)  # as boto3 is, here and on Lambda
         for round_number in range(rounds + 1):
             for script in rotated(list(times), round_number):
                 took = _cpu_of(script, built)
