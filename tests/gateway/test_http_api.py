@@ -235,6 +235,72 @@ def test_preflight_is_answered_by_the_gateway_and_cors_headers_are_its_own() -> 
         assert "access-control-allow-origin" not in headers
 
 
+# -- payload 1.0 ------------------------------------------------------------------------------------------------------
+
+OLD = HttpRoute("POST", "/rooms/{id}", "echo", payload="1.0")
+
+
+def test_a_route_may_ask_for_payload_1_0() -> None:
+    def echo(event: dict[str, Any]) -> Any:
+        return {"statusCode": 200, "body": json.dumps(event)}
+
+    with running(with_routes(OLD), {"echo": echo}) as gateway:
+        head = "POST /rooms/4%202?a=1&a=2 HTTP/1.1\nContent-Type: application/json\nCookie: a=1"
+        status, _, body = ask(gateway, head, b'{"x":1}')
+    event = json.loads(body)
+    context = event.pop("requestContext")
+    assert status == 200
+    assert event.pop("headers").items() >= {"Content-Type": "application/json", "Cookie": "a=1"}.items()
+    assert event.pop("multiValueHeaders")["Cookie"] == ["a=1"]
+    assert event == {
+        "version": "1.0",
+        "resource": "/rooms/{id}",
+        "path": "/rooms/4 2",
+        "httpMethod": "POST",
+        "queryStringParameters": {"a": "2"},
+        "multiValueQueryStringParameters": {"a": ["1", "2"]},
+        "pathParameters": {"id": "4 2"},
+        "stageVariables": None,
+        "body": '{"x":1}',
+        "isBase64Encoded": False,
+    }
+    assert (context["resourcePath"], context["stage"], context["resourceId"]) == ("/rooms/{id}", "$default", None)
+    assert context["authorizer"] == {"claims": None, "scopes": None}
+    assert context["requestId"] == context["extendedRequestId"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "cookies"),
+    [
+        ({"statusCode": 200, "multiValueHeaders": {"Set-Cookie": ["a=1", "b=2"]}}, 200, 2),
+        ({"statusCode": 200, "isBase64Encoded": True, "body": "%"}, 500, 0),
+        ({"message": "no proxy response"}, 500, 0),
+        (None, 500, 0),
+    ],
+)
+def test_its_answers_are_proxy_responses_and_nothing_else(answer: Any, status: int, cookies: int) -> None:
+    with running(with_routes(OLD), {"echo": lambda event: answer}) as gateway:
+        raw = http(gateway.port, b"POST /rooms/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    assert raw.startswith(b"HTTP/1.1 %d " % status)
+    assert raw.count(b"Set-Cookie: ") == cookies
+
+
+@pytest.mark.parametrize("payload", ["1.0", "2.0"])
+def test_an_authorizer_is_asked_in_its_own_payload_whatever_the_routes(payload: str) -> None:
+    authorizer = Authorizer("a", "auth", ("$request.header.X", "$request.querystring.q"), simple=True, payload=payload)
+    for route in (OLD, dataclasses.replace(OLD, payload="2.0")):
+        guarded = dataclasses.replace(route, authorizer=authorizer)
+        handlers = {"echo": lambda event: OK, "auth": lambda event: {"isAuthorized": True}}
+        with running(with_routes(guarded), handlers) as gateway:
+            assert ask(gateway, "POST /rooms/1?q=2 HTTP/1.1\nX: 1")[0] == 200
+            (asked,) = gateway.functions.of("auth")
+        assert (asked["version"], asked["type"]) == (payload, "REQUEST")
+        assert "body" not in asked
+        arn = asked["routeArn" if payload == "2.0" else "methodArn"]
+        assert arn == "arn:aws:execute-api:eu-west-1:123456789012:f6g7h8i9j0/$default/POST/rooms/1"
+        assert asked["identitySource"] == (["1", "2"] if payload == "2.0" else "1,2")
+
+
 # -- the wire -------------------------------------------------------------------------------------------------------
 
 
