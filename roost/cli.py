@@ -372,7 +372,7 @@ def cost(data: Path | None, table: str | None, month: str | None, as_json: bool,
 
 
 @main.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), default=Path())
 @click.option("--stage", help="The stage to run; the file's own by default, else dev.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
@@ -394,7 +394,7 @@ def cost(data: Path | None, table: str | None, month: str | None, as_json: bool,
     "--data", type=click.Path(file_okay=False, path_type=Path), help="Where the gateway keeps its certificate."
 )
 def gateway(file: Path, **options: Any) -> None:
-    """Run a serverless app: FILE is a serverless.yml or a SAM template.yaml."""
+    """Run a serverless app: FILE is a serverless.yml or a SAM template.yaml, or a folder that has one."""
     from roost.gateway.log import set_up
     from roost.gateway.run import Options, run
 

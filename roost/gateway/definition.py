@@ -192,7 +192,7 @@ def load(
     """
     from roost.gateway import sam_template, serverless_yml, yaml_file
 
-    path = Path(path)
+    path = find(Path(path))
     document = yaml_file.read(path)
     if not isinstance(document, yaml_file.Map):
         raise DefinitionError(f"{path}:1: neither a serverless.yml nor a SAM template: it holds no mapping")
@@ -202,6 +202,22 @@ def load(
     if "Resources" in document:
         return sam_template.read(document, path, given)
     raise DefinitionError(f"{path}:1: neither a serverless.yml (no functions) nor a SAM template (no Resources)")
+
+
+_NAMES = ("serverless.yml", "serverless.yaml", "serverless.json", "template.yaml", "template.yml", "template.json")
+_PROGRAMS = frozenset({".ts", ".js", ".cjs", ".mjs"})
+
+
+def find(path: Path) -> Path:
+    """The file that is meant: itself, or that of a folder. Raises `DefinitionError`."""
+    if path.suffix in _PROGRAMS:
+        raise DefinitionError(f"{path} is a program, which is not run here: `serverless print` makes a file of it")
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in _NAMES if (path / name).is_file()), None)
+    if found is None:
+        raise DefinitionError(f"{path}: there is no serverless.yml and no template.yaml in this folder")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from roost.gateway import server
 from roost.gateway.certificates import certificate
 from roost.gateway.connections import Credentials
-from roost.gateway.definition import DefinitionError, JwtAuthorizer, Service, Unplayed, check_handlers, load
+from roost.gateway.definition import DefinitionError, JwtAuthorizer, Service, Unplayed, check_handlers, find, load
 from roost.gateway.functions import Functions
 from roost.gateway.in_process import InProcessFunctions
 from roost.gateway.isolated import IsolatedFunctions
@@ -71,7 +71,7 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
         log.warning(
             "--skip-authorizers: ANYBODY may call %s; tokens are believed unchecked", ", ".join(_skipped(service))
         )
-    packages = use_packages(options.file.resolve().parent, options.environ)
+    packages = use_packages(find(options.file).resolve().parent, options.environ)
     if packages is not None:
         say(packages)
     identity = certificate(options.data, [options.host])

@@ -706,3 +706,18 @@ def test_pseudo_parameters_of_the_plug_in_are_known(tmp_path: Path) -> None:
     assert plain == {"A": "arn:aws:sns:#{AWS::Region}:#{AWS::AccountId}:t"}
     text += "plugins: [serverless-pseudo-parameters]\n"
     assert read(tmp_path, text).functions["f"].environment == {"A": "arn:aws:sns:eu-west-1:123456789012:t"}
+
+
+def test_a_folder_stands_for_the_file_in_it(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"there is no serverless.yml and no template.yaml in this folder"):
+        load(tmp_path)
+    read(tmp_path, one_function("A: sam"), "template.yaml")
+    assert load(tmp_path).functions["f"].environment == {"A": "sam"}
+    read(tmp_path, one_function("A: serverless"))
+    assert load(tmp_path).functions["f"].environment == {"A": "serverless"}
+
+
+def test_a_file_that_is_a_program_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "serverless.ts").write_text("module.exports = {}")
+    with pytest.raises(DefinitionError, match=r"serverless.ts is a program.*`serverless print` makes a file of it"):
+        load(tmp_path / "serverless.ts")
