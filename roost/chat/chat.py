@@ -9,6 +9,7 @@ from roost.chat.core import Core
 from roost.chat.delivery import Delivery, Renderers
 from roost.chat.emoji import EmojiSet
 from roost.chat.files import Files
+from roost.chat.groups import Groups
 from roost.chat.invites import Invites
 from roost.chat.later import Later
 from roost.chat.messages import Messages
@@ -16,6 +17,7 @@ from roost.chat.people import People
 from roost.chat.pictures import Pictures
 from roost.chat.ports import Blobs, Clock, Push
 from roost.chat.preferences import Preferences
+from roost.chat.profiles import Profiles
 from roost.chat.reactions import Reactions
 from roost.chat.reads import Reads
 from roost.chat.roles import Roles
@@ -45,6 +47,8 @@ class Chat:
         self.channels = Channels(self.core)
         self.people = People(self.core, self.channels)
         self.roles = Roles(self.core, self.channels, self.people)
+        self.profiles = Profiles(self.core, self.people, self.roles)
+        self.groups = Groups(self.core, self.people)
         self.invites = Invites(self.core, self.channels)
         self.accounts = Accounts(self.core, self.channels, self.people, self.invites)
         self.preferences = Preferences(self.core, self.people)

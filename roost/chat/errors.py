@@ -640,3 +640,80 @@ class NoPermission(Refused):
 
     code = "no_permission"
     sentence = "You may not do that."
+
+
+class InvalidProfile(Refused):
+    """A profile with something that cannot be so."""
+
+    code = "invalid_profile"
+    sentence = "That cannot be said so in a profile."
+
+
+class InvalidStatusEmoji(Refused):
+    """A status emoji that is none."""
+
+    code = "profile_status_set_failed_not_valid_emoji"
+    sentence = "There is no such emoji."
+
+
+class ReservedName(Refused):
+    """A name that means something else."""
+
+    code = "reserved_name"
+    sentence = "That name means something else. Choose another."
+
+
+class NotAdmin(Refused):
+    """What only admins may change of others."""
+
+    code = "not_admin"
+    sentence = "Only an admin may change that of somebody else."
+
+
+class NotQuiet(Refused):
+    """Quiet that is to end and is not."""
+
+    code = "snooze_not_active"
+    sentence = "There is no quiet to end."
+
+
+class GroupNotFound(Refused):
+    """No such user group."""
+
+    code = "no_such_subteam"
+    sentence = "There is no such group."
+
+
+class HandleTaken(Refused):
+    """A handle that another user group has."""
+
+    code = "handle_already_exists"
+    sentence = "That handle belongs to another group."
+
+
+class InvalidHandle(Refused):
+    """A handle that is none."""
+
+    code = "invalid_handle"
+    sentence = "A handle is made of 1 to 21 letters, digits, - _ and ."
+
+
+class InvalidUsers(Refused):
+    """People of whom somebody does not exist, or too many."""
+
+    code = "invalid_users"
+    sentence = "Somebody of them does not exist."
+
+
+class UsersNotProvided(Refused):
+    """A group of nobody."""
+
+    code = "no_users_provided"
+    sentence = "Who?"
+
+
+class PermissionDenied(Refused):
+    """What guests may not do with user groups."""
+
+    code = "permission_denied"
+    sentence = "Guests may not do that."

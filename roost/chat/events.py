@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from roost.storage.items import BookmarkRow, ChannelRow, EventRow, MessageRow, UserRow
+from roost.storage.items import BookmarkRow, ChannelRow, EventRow, GroupRow, MessageRow, UserRow
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -151,6 +151,36 @@ class UserChanged(Event, frozen=True, tag="user_changed"):
     user: UserRow
 
 
+class DndChanged(Event, frozen=True, tag="dnd_changed"):
+    """A member wants quiet, or no longer."""
+
+    user: str
+    until: int  #: seconds; 0: no longer
+
+
+class GroupCreated(Event, frozen=True, tag="group_created"):
+    """There is a new user group."""
+
+    group: GroupRow
+
+
+class GroupChanged(Event, frozen=True, tag="group_changed"):
+    """A user group is called otherwise, is for something else, or was disabled or enabled."""
+
+    group: GroupRow
+
+
+class GroupMembersChanged(Event, frozen=True, tag="group_members_changed"):
+    """Other people are in a user group."""
+
+    group: str
+    added: list[str]
+    removed: list[str]
+    before: int  #: when it had changed last
+    at: int
+    by: str
+
+
 class TeamPrefChanged(Event, frozen=True, tag="team_pref_changed"):
     """The workspace is set to something else."""
 
@@ -159,6 +189,13 @@ class TeamPrefChanged(Event, frozen=True, tag="team_pref_changed"):
 
 
 # -- of one person, in no log ------------------------------------------------------------------------------------------
+
+
+class PresenceChanged(Event, frozen=True, tag="presence_changed"):
+    """One says by hand that one is away, or no longer."""
+
+    user: str
+    active: bool
 
 
 class PrefChanged(Event, frozen=True, tag="pref_changed"):
@@ -186,7 +223,12 @@ AnyEvent = (
     | EmojiChanged
     | UserJoined
     | UserChanged
+    | DndChanged
+    | GroupCreated
+    | GroupChanged
+    | GroupMembersChanged
     | TeamPrefChanged
+    | PresenceChanged
     | PrefChanged
 )
 

@@ -22,7 +22,7 @@ from roost.chat.errors import (
     TokenRevoked,
     UserNotFound,
 )
-from roost.chat.events import UserChanged, UserJoined
+from roost.chat.events import AnyEvent, UserChanged, UserJoined
 from roost.chat.model import Person, UserId, person_of
 from roost.chat.names import clean_user_name, fold
 from roost.storage import accounts, people, seats, streams
@@ -167,7 +167,13 @@ class People:
         except AlreadyInChannel:
             return
 
-    def change(self, user: str, alter: Callable[[UserRow], UserRow], also: Also | None = None) -> UserRow:
+    def change(
+        self,
+        user: str,
+        alter: Callable[[UserRow], UserRow],
+        also: Also | None = None,
+        event: Callable[[UserRow], AnyEvent] = lambda row: UserChanged(user=_public(row)),
+    ) -> UserRow:
         """Change what a member's row says, and tell everybody what of it everybody may know.
 
         `alter` reads and may refuse; it is called again where somebody was quicker. Nothing happens where it changes
@@ -187,7 +193,7 @@ class People:
             operations = people.replacing(self._core.workspace.team, before, after, (old, new))
             if also is not None:
                 operations += also(before, after)
-            return lambda place: ([UserChanged(user=_public(after))], operations)
+            return lambda place: ([event(after)], operations)
 
         self._core.happen_to_all(deed)
         return altered

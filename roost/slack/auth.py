@@ -174,12 +174,15 @@ def set_email(call: Call, arguments: SetEmail) -> dict[str, Any]:
     with _throttled():
         row = call.chat.accounts.set_email(call.who, arguments.password, arguments.email)
     return {"user": shapes.user(row, call.chat.core.workspace.team, email=True, url=call.url)}
+    return {"user": shapes.user(row, call.chat.core.workspace.team, email=True, now=call.chat.core.now)}
 
 
 def _session(call: Call, token: str, row: UserRow) -> dict[str, Any]:
     workspace = call.chat.core.workspace
     team = {"id": workspace.team, "name": workspace.name}
     return {"token": token, "user": shapes.user(row, workspace.team, email=True, url=call.url), "team": team}
+    shown = shapes.user(row, workspace.team, email=True, now=call.chat.core.now)
+    return {"token": token, "user": shown, "team": team}
 
 
 @contextlib.contextmanager

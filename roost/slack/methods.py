@@ -16,6 +16,7 @@ from roost.slack import (
     bookmarks,
     chat,
     conversations,
+    dnd,
     emoji,
     files,
     invites,
@@ -26,6 +27,7 @@ from roost.slack import (
     search,
     stars,
     team,
+    usergroups,
     users,
 )
 from roost.slack.arguments import Arguments
@@ -60,6 +62,8 @@ _NOBODY: frozenset[str] = frozenset()
 _ACCOUNT = ("account:write",)
 _INVITES = ("admin.invites:write",)
 _ADMIN = ("admin.users:write",)
+_DND = ("dnd:write",)
+_GROUPS = ("usergroups:write",)
 _NAMELESS = {"name": "invalid_name_required"}
 _QUERYLESS = {"query": "no_query"}
 _MISSING = {"filename": "missing_argument", "length": "missing_argument"}
@@ -92,6 +96,26 @@ METHODS: dict[str, Method] = {
         Method("users.admin.setActive", admin.set_active, admin.User, _ADMIN, 2, PEOPLE, own=True),
         Method("users.admin.signOut", admin.sign_out, admin.User, _ADMIN, 2, PEOPLE, own=True),
         Method("users.admin.createPasswordLink", admin.password_link, admin.User, _ADMIN, 2, PEOPLE, own=True),
+        Method("team.profile.get", team.get_profile, Nothing, ("users.profile:read",)),
+        Method("bots.info", team.bot, team.Bot, ("users:read",)),
+        Method("users.lookupByEmail", users.lookup_by_email, users.LookupByEmail, ("users:read.email",)),
+        Method("users.identity", users.identity, Nothing, ("identity.basic",), tokens=PEOPLE),
+        Method("users.profile.get", users.get_profile, users.GetProfile, ("users.profile:read",), 4),
+        Method("users.profile.set", users.set_profile, users.SetProfile, ("users.profile:write",), 3, PEOPLE),
+        Method("users.getPresence", users.get_presence, users.GetProfile, ("users:read",)),
+        Method("users.setPresence", users.set_presence, users.SetPresence, ("users:write",), 2),
+        Method("dnd.info", dnd.info, dnd.Info, ("dnd:read",)),
+        Method("dnd.teamInfo", dnd.team_info, dnd.TeamInfo, ("dnd:read",), 2, missing={"users": "no_users_provided"}),
+        Method("dnd.setSnooze", dnd.set_snooze, dnd.SetSnooze, _DND, 2, PEOPLE, {"num_minutes": "missing_duration"}),
+        Method("dnd.endSnooze", dnd.end_snooze, Nothing, _DND, 2, PEOPLE),
+        Method("dnd.endDnd", dnd.end_dnd, Nothing, _DND, 2, PEOPLE),
+        Method("usergroups.list", usergroups.list_, usergroups.List, ("usergroups:read",), 2),
+        Method("usergroups.create", usergroups.create, usergroups.Create, _GROUPS, 2),
+        Method("usergroups.update", usergroups.update, usergroups.Update, _GROUPS, 2),
+        Method("usergroups.enable", usergroups.enable, usergroups.One, _GROUPS, 2),
+        Method("usergroups.disable", usergroups.disable, usergroups.One, _GROUPS, 2),
+        Method("usergroups.users.list", usergroups.users, usergroups.Users, ("usergroups:read",), 2),
+        Method("usergroups.users.update", usergroups.set_users, usergroups.SetUsers, _GROUPS, 2),
         Method("users.prefs.get", users.get_prefs, Nothing, _ACCOUNT, tokens=PEOPLE, own=True),
         Method("users.prefs.set", users.set_prefs, users.SetPrefs, _ACCOUNT, tokens=PEOPLE, own=True),
         Method("team.prefs.get", team.get_prefs, Nothing, ("team:read",), own=True),

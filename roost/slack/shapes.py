@@ -7,14 +7,19 @@ from typing import Any
 
 import msgspec
 
+from roost.chat import zones
 from roost.chat.events import (
     AnyEvent,
     BookmarkChanged,
     ChannelChanged,
     ChannelCreated,
+    DndChanged,
     EmojiChanged,
     FileDeleted,
     FileShared,
+    GroupChanged,
+    GroupCreated,
+    GroupMembersChanged,
     MemberJoined,
     MemberLeft,
     MessageChanged,
@@ -23,6 +28,7 @@ from roost.chat.events import (
     PinAdded,
     PinRemoved,
     PrefChanged,
+    PresenceChanged,
     ReactionAdded,
     ReactionRemoved,
     Recorded,
@@ -32,7 +38,7 @@ from roost.chat.events import (
 )
 from roost.chat.model import Channel, Message, Ts
 from roost.slack import attached
-from roost.storage.items import BookmarkRow, ChannelRow, EmojiRow, MembershipRow, MessageRow, UserRow
+from roost.storage.items import BookmarkRow, ChannelRow, EmojiRow, GroupRow, MembershipRow, MessageRow, UserRow
 
 Json = dict[str, Any]
 
@@ -45,8 +51,8 @@ _PHOTO_SIZES = ("24", "32", "48", "72", "192", "512", "original")  # one picture
 # -- people ------------------------------------------------------------------------------------------------------------
 
 
-def user(row: UserRow, team: str, *, email: bool = False, url: str = "/") -> Json:
-    """A member."""
+def user(row: UserRow, team: str, *, email: bool = False, url: str = "/", now: int = 0) -> Json:
+    """A member, in seconds `now`: a zone's distance from UTC is another in summer."""
     role = row.role
     return {
         "id": row.id,
@@ -55,9 +61,9 @@ def user(row: UserRow, team: str, *, email: bool = False, url: str = "/") -> Jso
         "deleted": row.deactivated,
         "color": _COLOURS[int(hashlib.sha256(row.id.encode()).hexdigest(), 16) % len(_COLOURS)],
         "real_name": row.real_name or row.name,
-        "tz": row.tz or "Etc/UTC",
-        "tz_label": row.tz or "Etc/UTC",
-        "tz_offset": 0,
+        "tz": row.tz or zones.UTC,
+        "tz_label": row.tz or zones.UTC,
+        "tz_offset": zones.offset(row.tz or zones.UTC, now),
         "profile": profile(row, team, email=email, url=url),
         "is_admin": role in ("owner", "admin"),
         "is_owner": role == "owner",
@@ -101,6 +107,33 @@ def profile(row: UserRow, team: str, *, email: bool = False, url: str = "/") -> 
     if row.bot:
         shown |= {"bot_id": row.bot, "api_app_id": row.app, "always_active": True}
     return shown
+
+
+def dnd(until: int) -> Json:
+    """When somebody wants quiet, as others see it. Slack says 1 where there is no such time."""
+    return {"dnd_enabled": bool(until), "next_dnd_start_ts": 1, "next_dnd_end_ts": until or 1}
+
+
+def group(row: GroupRow, team: str) -> Json:
+    """A user group."""
+    return {
+        "id": row.id,
+        "team_id": team,
+        "is_usergroup": True,
+        "is_subteam": True,
+        "name": row.name,
+        "handle": row.handle,
+        "description": row.description,
+        "is_external": False,
+        "date_create": row.created,
+        "date_update": row.updated,
+        "date_delete": row.disabled,
+        "created_by": row.creator,
+        "updated_by": row.updated_by,
+        "prefs": {"channels": row.channels, "groups": []},
+        "users": row.users,
+        "user_count": len(row.users),
+    }
 
 
 # -- conversations -----------------------------------------------------------------------------------------------------
@@ -326,7 +359,23 @@ def _channel_changed(happened: ChannelChanged, channel_: Channel) -> Json:
     return {"type": "channel_updated", "channel": row.id, "user": happened.by, **topic}
 
 
+def _members_changed(happened: GroupMembersChanged, team: str) -> Json:
+    return {
+        "type": "subteam_members_changed",
+        "subteam_id": happened.group,
+        "team_id": team,
+        "date_previous_update": happened.before,
+        "date_update": happened.at,
+        "updated_by": happened.by,
+        "added_users": happened.added,
+        "added_users_count": len(happened.added),
+        "removed_users": happened.removed,
+        "removed_users_count": len(happened.removed),
+    }
+
+
 def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorded, url: str) -> Json:
+    at = int(recorded.ts.partition(".")[0])
     match happened:
         case ChannelCreated():
             return {"type": "channel_created", "channel": channel(happened.channel, team, general, "", None)}
@@ -336,10 +385,18 @@ def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorde
                 return {"type": "emoji_changed", "subtype": "add", "name": happened.name, "value": value}
             return {"type": "emoji_changed", "subtype": "remove", "names": [happened.name]}
         case UserJoined():
-            return {"type": "team_join", "user": user(happened.user, team, url=url)}
+            return {"type": "team_join", "user": user(happened.user, team, url=url, now=at)}
         case UserChanged():
-            at = int(recorded.ts.partition(".")[0])
-            return {"type": "user_change", "user": user(happened.user, team, url=url), "cache_ts": at}
+            return {"type": "user_change", "user": user(happened.user, team, url=url, now=at), "cache_ts": at}
+        case DndChanged():
+            return {"type": "dnd_updated_user", "user": happened.user, "dnd_status": dnd(happened.until)}
+        case GroupCreated() | GroupChanged():
+            kind = "subteam_created" if isinstance(happened, GroupCreated) else "subteam_updated"
+            return {"type": kind, "subteam": group(happened.group, team)}
+        case GroupMembersChanged():
+            return _members_changed(happened, team)
+        case PresenceChanged():
+            return {"type": "manual_presence_change", "presence": "active" if happened.active else "away"}
         case TeamPrefChanged() | PrefChanged():
             kind = "team_pref_change" if isinstance(happened, TeamPrefChanged) else "pref_change"
             return {"type": kind, "name": happened.name, "value": msgspec.json.decode(happened.value)}

@@ -59,6 +59,11 @@ def replacing(team: str, before: UserRow, after: UserRow, names: tuple[str, str]
     return operations
 
 
+def set_away(table: Table, user: str, *, away: bool) -> None:
+    """Somebody says that they are away, or not."""
+    table.update(Update(user_key(user), set={"away": away}, add={"rev": 1}))
+
+
 def everybody(table: Table, team: str) -> list[UserRow]:
     """All members by name. From the index, so one that is brand new may be missing."""
     found: list[UserRow] = []
