@@ -25,6 +25,7 @@ from roost.chat.errors import (
     ChannelNotFound,
     IsArchived,
     LastMember,
+    MethodNotSupported,
     NameTaken,
     NotArchived,
     NotAuthorized,
@@ -35,7 +36,18 @@ from roost.chat.errors import (
     UserNotFound,
     UsersNotSupplied,
 )
-from roost.chat.events import AnyEvent, ChannelChanged, ChannelCreated, MemberJoined, MemberLeft, MessagePosted
+from roost.chat.events import (
+    AnyEvent,
+    ChannelChanged,
+    ChannelCreated,
+    ConversationJoined,
+    ConversationLeft,
+    DirectClosed,
+    DirectOpened,
+    MemberJoined,
+    MemberLeft,
+    MessagePosted,
+)
 from roost.chat.model import Channel, ChannelId, Person, channel_of, person_of
 from roost.chat.names import check_channel_name
 from roost.chat.rights import Act
@@ -160,6 +172,7 @@ class Channels:
         if not private:
             core.happen_to_all(lambda: lambda place: ([ChannelCreated(channel=row)], []))
         self._noted(channel_of(row), person, [MemberJoined(user=person.id)], "channel_join")
+        core.tell_person(person.id, ConversationJoined(user=person.id, channel=row))
         return row
 
     def find_direct(self, person: Person, others: Sequence[str]) -> ChannelRow | None:
@@ -177,11 +190,35 @@ class Channels:
             self._active(user)
         there = channels.direct(self._table, self._core.workspace.team, users)
         if there is not None:
+            self.reopen_direct(channel_of(there), person.id)
             return there, True
         kind = "im" if len(users) <= 2 else "mpim"
         row = channels.new("", person.id, self._core.now, private=True, kind=kind, users=users)
         joins = [members.joining(row.id, MembershipRow(user=user, since=self._core.now)) for user in users]
-        return channels.create_direct(self._table, self._core.workspace.team, row, joins)
+        made, there_first = channels.create_direct(self._table, self._core.workspace.team, row, joins)
+        if not there_first:
+            for user in users:
+                self._core.tell_person(user, ConversationJoined(user=user, channel=made))
+        return made, there_first
+
+    def close_direct(self, person: Person, channel: Channel) -> bool:
+        """Take a direct conversation out of one's list until somebody says something; whether it was in it. Raises a
+        `Refused`."""
+        membership = self.check(person, Act.READ, channel)
+        if not channel.direct:
+            raise MethodNotSupported
+        if membership is None or membership.closed:
+            return False
+        self._table.update(members.choosing(channel.id, person.id, closed=True))
+        self._core.tell_person(person.id, DirectClosed(user=person.id, channel=self.row(channel.id)))
+        return True
+
+    def reopen_direct(self, channel: Channel, user: str) -> None:
+        """Bring a direct conversation back into somebody's list."""
+        membership = members.get(self._table, channel.id, user)
+        if membership is not None and membership.closed:
+            self._table.update(members.reopening(channel.id, user))
+            self._core.tell_person(user, DirectOpened(user=user, channel=self.row(channel.id)))
 
     def _active(self, user: str) -> UserRow:
         row = people.by_id(self._table, user)
@@ -234,6 +271,7 @@ class Channels:
             )
 
         self._core.happen(channel, deed, events=2, messages=1)
+        self._core.tell_person(person.id, ConversationJoined(user=person.id, channel=self.row(channel.id)))
 
     def leave(self, person: Person, channel: Channel) -> None:
         """Belong no longer. Raises `NotInChannel`, `CantLeaveGeneral`, `LastMember` and other refusals."""
@@ -272,6 +310,7 @@ class Channels:
             return self._note(channel, person, MemberLeft(user=person.id, by=by), "channel_leave", [gone], {})
 
         self._core.happen(channel, deed, events=2, messages=1)
+        self._core.tell_person(person.id, ConversationLeft(user=person.id, channel=self.row(channel.id)))
         if channel.private:
             seats.untune(self._table, channel.id, person.id, self._core.workspace.general, GENERAL)
 

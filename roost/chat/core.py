@@ -78,7 +78,8 @@ class Core:
         return made
 
     def tell_person(self, user: str, event: AnyEvent) -> None:
-        """Tell a member's own event streams of something that is in no log."""
+        """Tell a member's own event streams of something that is in no log: whoever misses it learns the same from a
+        heartbeat, or when they load anew."""
         now = self.clock.now_us()
         self.delivery.whisper(None, Recorded("", 0, format_ts(now), event), user, now // 1000)
 

@@ -205,6 +205,43 @@ class PrefChanged(Event, frozen=True, tag="pref_changed"):
     value: str  #: JSON
 
 
+class ConversationJoined(Event, frozen=True, tag="conversation_joined"):
+    """Somebody belongs to a conversation now, a new direct one among them."""
+
+    user: str
+    channel: ChannelRow
+
+
+class ConversationLeft(Event, frozen=True, tag="conversation_left"):
+    """Somebody no longer belongs to a conversation, of whose log they hear nothing more."""
+
+    user: str
+    channel: ChannelRow
+
+
+class ConversationMarked(Event, frozen=True, tag="conversation_marked"):
+    """Somebody has read up to a ts."""
+
+    user: str
+    channel: ChannelRow
+    at: str  #: ts
+    unread: int
+
+
+class DirectOpened(Event, frozen=True, tag="direct_opened"):
+    """A direct conversation is back in somebody's list."""
+
+    user: str
+    channel: ChannelRow
+
+
+class DirectClosed(Event, frozen=True, tag="direct_closed"):
+    """A direct conversation is no longer in somebody's list."""
+
+    user: str
+    channel: ChannelRow
+
+
 AnyEvent = (
     MessagePosted
     | MessageChanged
@@ -222,6 +259,11 @@ AnyEvent = (
     | ChannelCreated
     | EmojiChanged
     | UserJoined
+    | ConversationJoined
+    | ConversationLeft
+    | ConversationMarked
+    | DirectOpened
+    | DirectClosed
     | UserChanged
     | DndChanged
     | GroupCreated

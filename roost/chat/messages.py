@@ -25,7 +25,7 @@ from roost.chat.errors import (
     ThreadNotFound,
     UserNotInChannel,
 )
-from roost.chat.events import AnyEvent, MessageChanged, MessageDeleted, MessagePosted, Recorded
+from roost.chat.events import AnyEvent, DirectOpened, MessageChanged, MessageDeleted, MessagePosted, Recorded
 from roost.chat.model import Channel, Composition, ConnectionId, Message, Person, Ts
 from roost.storage import members, messages
 from roost.storage.items import (
@@ -111,9 +111,10 @@ class Messages:
         self.check(author, channel, wanted)
         once = idempotency_key(author.id, wanted.client_msg_id, channel.id) if wanted.client_msg_id else None
         counts = 0 if wanted.thread and not wanted.broadcast else 1
+        reopened: list[str] = []
         place, events = self._core.happen(
             channel,
-            lambda: _together(self._deed(author, channel, wanted), beside),
+            lambda: _together(self._deed(author, channel, wanted, reopened), beside),
             events=1 + more,
             messages=counts,
             once=once,
@@ -123,6 +124,8 @@ class Messages:
             if row is None:
                 raise MessageNotFound
             return Posted(Message(channel.id, Ts(place.ts), row), duplicate=True)
+        for user in reopened:
+            self._core.tell_person(user, DirectOpened(user=user, channel=self._channels.row(channel.id)))
         return Posted(_message(channel, place.ts, events))
 
     def check(self, author: Person, channel: Channel, wanted: Posting) -> None:
@@ -133,11 +136,26 @@ class Messages:
             check_text(wanted.text)
         check_size(wanted.text, composed)
 
-    def _deed(self, author: Person, channel: Channel, wanted: Posting) -> Writes:
-        if not wanted.thread:
-            return posting(author, channel, wanted)
-        root = self._root(channel, wanted.thread)
-        return _replying(author, channel, wanted, root)
+    def _deed(self, author: Person, channel: Channel, wanted: Posting, reopened: list[str]) -> Writes:
+        """What posts. Who had taken a direct conversation out of their list has it back, and is named in `reopened`."""
+        if wanted.thread:
+            write = _replying(author, channel, wanted, self._root(channel, wanted.thread))
+        else:
+            write = posting(author, channel, wanted)
+        reopened[:] = self._closed(channel)
+
+        def reopening(place: Place) -> tuple[Sequence[AnyEvent], Sequence[Operation]]:
+            events, operations = write(place)
+            return events, [*operations, *(members.reopening(channel.id, user) for user in reopened)]
+
+        return reopening if reopened else write
+
+    def _closed(self, channel: Channel) -> list[str]:
+        """Who took this direct conversation out of their list."""
+        if not channel.direct:
+            return []
+        rows = members.get_many(self._core.table, [(channel.id, user) for user in channel.users])
+        return [row.user for row in rows if row is not None and row.closed]
 
     def _root(self, channel: Channel, thread: str) -> MessageRow:
         check_ts(thread)
@@ -210,7 +228,7 @@ class Messages:
                 self._check_moderator(person, channel)
             if channel.archived:
                 self._channels.check(person, rights.Act.POST, channel)
-            root = self._root_of_reply(channel, row)
+            root = self._root_without(channel, row, ts)
 
             def write(place: Place) -> tuple[list[AnyEvent], list[Operation]]:
                 left = MessageRow(
@@ -219,17 +237,30 @@ class Messages:
                     reply_users=row.reply_users, latest_reply=row.latest_reply,
                 )  # fmt: skip
                 operations = replacing(channel, ts, row, left)
-                if root is not None:
-                    operations.append(Update(message_key(channel.id, row.thread), add={"replies": -1, "rev": 1}))
                 operations += [Delete(file_share_key(each.id, channel.id, ts)) for each in row.files]
-                return [MessageDeleted(target=ts, by=person.id, thread=row.thread)], operations
+                events: list[AnyEvent] = [MessageDeleted(target=ts, by=person.id, thread=row.thread)]
+                if root is not None:
+                    before, after = root
+                    operations += replacing(channel, row.thread, before, after)
+                    events.append(MessageChanged(target=row.thread, message=after, by=person.id))
+                return events, operations
 
             return write
 
-        self._core.happen(channel, deed)
+        self._channels.check(person, rights.Act.READ, channel)
+        self._core.happen(channel, deed, events=2 if self.there(channel, ts).thread else 1)
 
-    def _root_of_reply(self, channel: Channel, row: MessageRow) -> MessageRow | None:
-        return messages.get(self._core.table, channel.id, row.thread) if row.thread else None
+    def _root_without(self, channel: Channel, row: MessageRow, ts: str) -> tuple[MessageRow, MessageRow] | None:
+        """The root of a reply as it stands, and as it will without the reply; None where the message is no reply."""
+        root = messages.get(self._core.table, channel.id, row.thread) if row.thread else None
+        if root is None:
+            return None
+        left = max(0, root.replies - 1)
+        latest = messages.latest_reply(self._core.table, channel.id, row.thread, ts) if left else ""
+        users = root.reply_users if left else []
+        return root, msgspec.structs.replace(
+            root, rev=root.rev + 1, replies=left, latest_reply=latest, reply_users=users
+        )
 
     def _check_moderator(self, person: Person, channel: Channel) -> None:
         try:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+import msgspec
+
 from roost.chat import rights
 from roost.chat.channels import Channels
 from roost.chat.core import Core
+from roost.chat.events import ConversationMarked
 from roost.chat.messages import check_ts
 from roost.chat.model import Channel, Person
 from roost.storage import members, messages
@@ -48,6 +51,10 @@ class Reads:
         count = self._count_at(channel, ts, head)
         with contextlib.suppress(ConditionFailed):  # another device has read further
             self._core.table.update(members.reading(channel.id, person.id, ts, count))
+            row = self._channels.row(channel.id)
+            moved = msgspec.structs.replace(membership, last_read=ts, last_mc=count)
+            unread = self._unread(row, moved, head)
+            self._core.tell_person(person.id, ConversationMarked(user=person.id, channel=row, at=ts, unread=unread))
         return ts
 
     def _count_at(self, channel: Channel, ts: str, head: HeadRow) -> int:

@@ -279,9 +279,10 @@ def kick(call: Call, arguments: Kick) -> dict[str, Any]:
 def open_(call: Call, arguments: Open) -> dict[str, Any]:
     """`conversations.open`: the direct conversation with some people, made if there is none."""
     if arguments.channel:
-        row = call.chat.channels.row(arguments.channel)
-        call.chat.channels.check(call.person, Act.READ, channel_of(row))
-        there = True
+        channel = call.channel(arguments.channel)
+        call.chat.channels.check(call.person, Act.READ, channel)
+        call.chat.channels.reopen_direct(channel, call.person.id)
+        row, there = call.chat.channels.row(channel.id), True
     elif arguments.prevent_creation:
         found = call.chat.channels.find_direct(call.person, names(arguments.users))
         if found is None:
@@ -295,14 +296,8 @@ def open_(call: Call, arguments: Open) -> dict[str, Any]:
 
 def close(call: Call, arguments: One) -> dict[str, Any]:
     """`conversations.close`: a direct conversation leaves the caller's list until somebody says something."""
-    channel = call.channel(arguments.channel)
-    membership = call.chat.channels.check(call.person, Act.READ, channel)
-    if not channel.direct:
-        raise ApiError("method_not_supported_for_channel_type")
-    if membership is None or membership.closed:
-        return {"no_op": True, "already_closed": True}
-    call.chat.core.table.update(members.choosing(channel.id, call.person.id, closed=True))
-    return {}
+    closed = call.chat.channels.close_direct(call.person, call.channel(arguments.channel))
+    return {} if closed else {"no_op": True, "already_closed": True}
 
 
 def _changing(change: Callable[[Call, Channel, Any], ChannelRow]) -> Callable[[Call, Any], dict[str, Any]]:

@@ -13,6 +13,11 @@ from roost.chat.events import (
     BookmarkChanged,
     ChannelChanged,
     ChannelCreated,
+    ConversationJoined,
+    ConversationLeft,
+    ConversationMarked,
+    DirectClosed,
+    DirectOpened,
     DndChanged,
     EmojiChanged,
     FileDeleted,
@@ -36,7 +41,7 @@ from roost.chat.events import (
     UserChanged,
     UserJoined,
 )
-from roost.chat.model import Channel, Message, Ts
+from roost.chat.model import Channel, Message, Ts, channel_of
 from roost.slack import attached
 from roost.storage.items import BookmarkRow, ChannelRow, EmojiRow, GroupRow, MembershipRow, MessageRow, UserRow
 
@@ -400,4 +405,31 @@ def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorde
         case TeamPrefChanged() | PrefChanged():
             kind = "team_pref_change" if isinstance(happened, TeamPrefChanged) else "pref_change"
             return {"type": kind, "name": happened.name, "value": msgspec.json.decode(happened.value)}
+        case ConversationJoined() | ConversationLeft() | ConversationMarked() | DirectOpened() | DirectClosed():
+            return _personal(happened, team, general)
     raise AssertionError(f"an event of a channel in the workspace's log: {happened}")
+
+
+_Personal = ConversationJoined | ConversationLeft | ConversationMarked | DirectOpened | DirectClosed
+
+
+def _personal(happened: _Personal, team: str, general: str) -> Json:
+    """What one person's own clients are told of a conversation: by the id alone, or all of it where it is new."""
+    row, viewer = happened.channel, happened.user
+    prefix = channel_type(channel_of(row))
+    match happened:
+        case ConversationJoined():
+            whole = channel(row, team, general, viewer, MembershipRow(user=viewer, since=0))
+            other: Json = {"user": whole["user"]} if row.kind == "im" else {}
+            return {"type": "im_created" if row.kind == "im" else f"{prefix}_joined", **other, "channel": whole}
+        case ConversationLeft():
+            return {"type": f"{prefix}_left", "channel": row.id}
+        case ConversationMarked():
+            count = {"unread_count": happened.unread, "unread_count_display": happened.unread}
+            return {"type": f"{prefix}_marked", "channel": row.id, "ts": happened.at, **count}
+        case DirectOpened() | DirectClosed():
+            return {
+                "type": f"{prefix}_{'open' if isinstance(happened, DirectOpened) else 'close'}",
+                "channel": row.id,
+                "user": next((each for each in row.users if each != viewer), viewer),
+            }

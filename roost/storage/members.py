@@ -71,6 +71,11 @@ def reading(channel: str, user: str, ts: str, count: int) -> Update:
     return Update(membership_key(channel, user), set=changes, remove=["unread_from"], condition=Below("last_read", ts))
 
 
+def reopening(channel: str, user: str) -> Update:
+    """What brings a direct conversation back into somebody's list."""
+    return Update(membership_key(channel, user), remove=["closed"])
+
+
 def choosing(channel: str, user: str, **values: str | bool) -> Update:
     """What changes how a member wants a conversation."""
     return Update(membership_key(channel, user), set=dict(values))

@@ -50,6 +50,19 @@ def get(table: Table, channel: str, ts: str) -> MessageRow | None:
     return None if item is None else from_item(item, MessageRow)
 
 
+def latest_reply(table: Table, channel: str, root: str, without: str) -> str:
+    """The ts of a thread's newest reply that is there, leaving one out; "" where there is none."""
+    pk, after = reply_key(channel, root, "").pk, None
+    while True:
+        page = table.query(pk, reverse=True, limit=20, after=after)
+        for item in page.items:
+            if str(item["SK"]) != without and not from_item(item, MessageRow).deleted:
+                return str(item["SK"])
+        if page.next is None:
+            return ""
+        after = page.next
+
+
 def newest(
     table: Table, channel: str, created: int, part: Range, limit: int, sleep: Callable[[float], None]
 ) -> list[tuple[str, MessageRow]]:
