@@ -172,7 +172,7 @@ class Channels:
         if not private:
             core.happen_to_all(lambda: lambda place: ([ChannelCreated(channel=row)], []))
         self._noted(channel_of(row), person, [MemberJoined(user=person.id)], "channel_join")
-        core.tell_person(person.id, ConversationJoined(user=person.id, channel=row))
+        self._tell_joined(person.id, row)
         return row
 
     def find_direct(self, person: Person, others: Sequence[str]) -> ChannelRow | None:
@@ -198,8 +198,12 @@ class Channels:
         made, there_first = channels.create_direct(self._table, self._core.workspace.team, row, joins)
         if not there_first:
             for user in users:
-                self._core.tell_person(user, ConversationJoined(user=user, channel=made))
+                self._tell_joined(user, made)
         return made, there_first
+
+    def _tell_joined(self, user: str, row: ChannelRow) -> None:
+        head = self._core.log.head(row.id).seq
+        self._core.tell_person(user, ConversationJoined(user=user, channel=row, head=head))
 
     def close_direct(self, person: Person, channel: Channel) -> bool:
         """Take a direct conversation out of one's list until somebody says something; whether it was in it. Raises a
@@ -271,7 +275,7 @@ class Channels:
             )
 
         self._core.happen(channel, deed, events=2, messages=1)
-        self._core.tell_person(person.id, ConversationJoined(user=person.id, channel=self.row(channel.id)))
+        self._tell_joined(person.id, self.row(channel.id))
 
     def leave(self, person: Person, channel: Channel) -> None:
         """Belong no longer. Raises `NotInChannel`, `CantLeaveGeneral`, `LastMember` and other refusals."""

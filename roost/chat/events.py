@@ -210,6 +210,7 @@ class ConversationJoined(Event, frozen=True, tag="conversation_joined"):
 
     user: str
     channel: ChannelRow
+    head: int  #: where its log ends now: what is loaded from here on has all of it up to there
 
 
 class ConversationLeft(Event, frozen=True, tag="conversation_left"):

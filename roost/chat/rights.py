@@ -62,7 +62,7 @@ def check(person: Person, act: Act, channel: Channel, *, member: bool = False, t
         raise UserIsRestricted
     if person.guest and act not in (Act.SEE, Act.ENTER, Act.READ, Act.POST, Act.CREATE):
         raise UserIsRestricted
-    if channel.direct and act in _NOT_DIRECT:
+    if channel.direct and (act in _NOT_DIRECT or (act is Act.DESCRIBE and channel.kind == "im")):
         raise MethodNotSupported
     if not member:
         _check_from_outside(person, act, channel, text=text)

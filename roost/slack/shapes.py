@@ -421,7 +421,12 @@ def _personal(happened: _Personal, team: str, general: str) -> Json:
         case ConversationJoined():
             whole = channel(row, team, general, viewer, MembershipRow(user=viewer, since=0))
             other: Json = {"user": whole["user"]} if row.kind == "im" else {}
-            return {"type": "im_created" if row.kind == "im" else f"{prefix}_joined", **other, "channel": whole}
+            return {
+                "type": "im_created" if row.kind == "im" else f"{prefix}_joined",
+                **other,
+                "channel": whole,
+                "head": happened.head,
+            }
         case ConversationLeft():
             return {"type": f"{prefix}_left", "channel": row.id}
         case ConversationMarked():
