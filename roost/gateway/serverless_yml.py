@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from roost.gateway.definition import (
-    Authorizer,
     DeclaredTable,
     Function,
     Given,
-    Route,
     Service,
-    WebSocketApi,
     api_id,
 )
 from roost.gateway.intrinsics import ACCOUNT, NO_VALUE, Stack, Unresolved
 from roost.gateway.local_urls import local_urls
 from roost.gateway.serverless_http import HttpApiEvents, RestEvents
+from roost.gateway.serverless_websocket import WebSocketEvents
 from roost.gateway.variables import Variables
 from roost.gateway.yaml_file import List, Map, Problems
 
@@ -66,7 +64,7 @@ class _Reader:
     def service(self) -> Service:
         """Everything, or every problem."""
         functions = {key: self._function(key, body, line) for key, body, line in self._python_functions()}
-        websocket = self._websocket(functions)
+        websocket = WebSocketEvents(self, functions).api(self._websocket_id)
         http = HttpApiEvents(self, functions).api(self._http_id)
         rest = RestEvents(self, functions).api(self._rest_id)
         tables = self._tables()
@@ -274,77 +272,6 @@ class _Reader:
                     line = events.line_of(index) if isinstance(events, List) else body.line_of("events")
                     self.problems.warn(line, f"event {kinds[0]} of {key} is not served here")
 
-    def _websocket(self, functions: Mapping[str, Function]) -> WebSocketApi | None:
-        routes: dict[str, Route] = {}
-        authorizer: Authorizer | None = None
-        for key, event, line in self.events("websocket", functions):
-            body = self.variables.resolve(event["websocket"], line)
-            if body is None:
-                hint = "its keys stand at the wrong indentation" if len(event) > 1 else "it names no route"
-                self.problems.add(line, f"websocket event of {key} is empty: {hint}")
-                continue
-            body = {"route": body} if isinstance(body, str) else body
-            route = body.get("route") if isinstance(body, dict) else None
-            if not isinstance(route, str) or not route:
-                self.problems.add(line, f"websocket event of {key} needs a route")
-                continue
-            if route in routes:
-                self.problems.warn(line, f"route {route} is declared twice: {key} wins over {routes[route].function}")
-            routes[route] = Route(route, key, two_way=self._two_way(body, key, line))
-            if body.get("authorizer") is not None:
-                if route == "$connect":
-                    authorizer = self._websocket_authorizer(body["authorizer"], functions, line)
-                else:
-                    self.problems.warn(line, f"authorizer of {key}: only $connect is authorized")
-        if not routes:
-            return None
-        provider, stage = self.provider, self.variables.stage
-        default_name = f"{stage}-{self.name}-websockets"
-        return WebSocketApi(
-            id=self._websocket_id,
-            name=str(self.get(provider, "websocketsApiName", default_name)),
-            stage=stage,
-            route_selection_expression=self._selection(),
-            routes=routes,
-            authorizer=authorizer,
-        )
-
-    def _selection(self) -> str:
-        for name in ("websocketsApiRouteSelectionExpression", "websocketApiRouteSelectionExpression"):
-            value = self.provider.get(name)
-            if isinstance(value, str):
-                return value  # `$request.body.x` and `${request.body.x}` are API Gateway's, not variables
-        return "$request.body.action"
-
-    def _two_way(self, body: Mapping[str, Any], key: str, line: int) -> bool:
-        value = body.get("routeResponseSelectionExpression")
-        if value not in (None, "$default"):
-            self.problems.add(line, f"routeResponseSelectionExpression of {key} can only be $default, not {value!r}")
-        return value is not None
-
-    def _websocket_authorizer(self, value: Any, functions: Mapping[str, Function], line: int) -> Authorizer | None:
-        body = {"name": value} if isinstance(value, str) else value
-        if not isinstance(body, dict):
-            self.problems.add(line, "authorizer needs a name or an arn")
-            return None
-        named = body.get("name") if not str(body.get("name", "")).startswith("arn:") else None
-        function = self.function_named(named or body.get("arn") or body.get("name"), functions, line)
-        sources = body.get("identitySource", ["route.request.header.Auth"])
-        sources = [sources] if isinstance(sources, str) else sources
-        sources = [part.strip() for source in sources for part in str(source).split(",")]
-        return Authorizer(str(named or function), function, tuple(sources)) if function else None
-
-    def function_named(self, value: Any, functions: Mapping[str, Function], line: int) -> str | None:
-        """The function of this file that a name or an ARN means; a problem if there is none."""
-        try:
-            found = self.function_at(value, functions)
-        except Unresolved as problem:
-            self.problems.add(line, f"authorizer: cannot resolve {problem}")
-            return None
-        if found is None:
-            self.problems.add(line, f"authorizer {value}: no function of this name is declared here")
-        return found
-
     def function_at(self, value: Any, functions: Mapping[str, Function]) -> str | None:
         """The function of this file that a name or an ARN means, or None. Raises `Unresolved`."""
         if isinstance(value, str) and value in functions:
@@ -362,8 +289,10 @@ class _Reader:
         for part in parts if isinstance(parts, list) else [parts]:
             if isinstance(part, str):
                 part = self.variables.resolve(part, self.document.line_of("resources"))
-            whole = part if isinstance(part, dict) else {}
-            section = whole.get(name, {} if whole.keys() & _SECTIONS or name != "Resources" else whole)
+            if not isinstance(part, dict):
+                continue
+            bare = name == "Resources" and not part.keys() & _SECTIONS  # a part may be the resources themselves
+            section = part if bare else part.get(name)
             if isinstance(section, str):
                 section = self.variables.resolve(section, self.document.line_of("resources"))
             if isinstance(section, dict):

@@ -721,3 +721,31 @@ def test_a_file_that_is_a_program_is_refused_with_a_way_out(tmp_path: Path) -> N
     (tmp_path / "serverless.ts").write_text("module.exports = {}")
     with pytest.raises(DefinitionError, match=r"serverless.ts is a program.*`serverless print` makes a file of it"):
         load(tmp_path / "serverless.ts")
+
+
+@pytest.mark.parametrize(
+    ("written", "expression"),
+    [
+        ("$request.body.type", "$request.body.type"),
+        ("${request.body.a}-${request.body.b}", "${request.body.a}-${request.body.b}"),
+        ("${self:custom.selection}", "$request.body.kind"),
+    ],
+)
+def test_a_selection_expression_may_be_a_variable_or_hold_api_gateways_own(
+    tmp_path: Path, written: str, expression: str
+) -> None:
+    text = f"""
+    service: app
+    custom: {{ selection: $request.body.kind }}
+    provider: {{ name: aws, runtime: python3.13, websocketsApiRouteSelectionExpression: "{written}" }}
+    functions:
+      auth: {{ handler: m.f }}
+      f:
+        handler: m.f
+        events: [ websocket: {{ route: $connect, authorizer: !GetAtt AuthLambdaFunction.Arn }} ]
+    """
+    service = read(tmp_path, text)
+    assert service.websocket is not None
+    assert service.websocket.route_selection_expression == expression
+    assert isinstance(service.websocket.authorizer, Authorizer)
+    assert service.websocket.authorizer.function == "auth"
