@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
 import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from roost.gateway import server
 from roost.gateway.certificates import certificate
 from roost.gateway.clients import Patience
 from roost.gateway.definition import HttpRoute
 from tests.gateway.harness import OK, Running, eventually, http, running, service
+from tests.tools import roost_serve
 
 QUICK = Patience(head=0.4, body=0.4, idle=0.4, unread=0.4)
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -126,12 +130,12 @@ def test_who_does_not_read_an_answer_is_dropped() -> None:
 
 
 def test_who_reads_slowly_gets_everything() -> None:
-    with gateway() as running, client(running) as connection:
+    with gateway(dataclasses.replace(QUICK, unread=3.0)) as running, client(running) as connection:
         connection.sendall(GET % b"/large")
         received = 0
         while received < 30_000_000 and (part := connection.recv(1_000_000)):
             received += len(part)
-            time.sleep(0.03)
+            time.sleep(0.15)  # longer than 3 seconds in all
     assert received > 30_000_000
 
 
@@ -166,6 +170,21 @@ def test_time_limits_scale_with_all_others() -> None:
         with client(started) as connection:
             assert read_all(connection) == b""
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.release
+def test_roost_serve_closes_who_never_asks_for_anything(tmp_path: Path) -> None:
+    """With the limits that people get."""
+    with roost_serve(tmp_path) as server:
+        silent = [socket.create_connection(("127.0.0.1", server.port), timeout=40) for _ in range(3)]
+        silent[1].sendall(b"GET / HT")
+        silent[2].sendall(HEAD % 9 + b"abc")
+        with connect(server.url) as talking:
+            assert [read_all(connection) for connection in silent] == [b"", b"", b""]
+            talking.send("/help")
+            assert str(talking.recv(10)).startswith("Valid commands")
+        for connection in silent:
+            connection.close()
 
 
 # -- what is sent at once ---------------------------------------------------------------------------------------------
