@@ -10,6 +10,7 @@ from roost.chat.delivery import Delivery, Renderers
 from roost.chat.emoji import EmojiSet
 from roost.chat.files import Files
 from roost.chat.groups import Groups
+from roost.chat.inbox import Inbox
 from roost.chat.invites import Invites
 from roost.chat.later import Later
 from roost.chat.messages import Messages
@@ -62,5 +63,6 @@ class Chat:
         self.bookmarks = Bookmarks(self.core, self.channels)
         self.emoji = EmojiSet(self.core, self.pictures)
         self.stars = Stars(self.core, self.channels, self.messages)
+        self.inbox = Inbox(self.core, self.channels, self.messages)
         self.files = Files(self.core, self.channels, self.messages, jobs, blobs, upload_bytes)
         self.later = Later(self.core, jobs, self.channels, self.people, self.messages, self.files)

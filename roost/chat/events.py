@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from roost.storage.items import BookmarkRow, ChannelRow, EventRow, GroupRow, MessageRow, UserRow
+from roost.storage.items import BookmarkRow, ChannelRow, EventRow, FollowRow, GroupRow, MessageRow, UserRow
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -243,6 +243,41 @@ class DirectClosed(Event, frozen=True, tag="direct_closed"):
     channel: ChannelRow
 
 
+class StarChanged(Event, frozen=True, tag="star_changed"):
+    """Somebody keeps a message or a file for later, or does so no longer."""
+
+    user: str
+    added: bool
+    channel: str = ""
+    target: str = ""  #: ts
+    file: str = ""
+
+
+class ThreadFollowed(Event, frozen=True, tag="thread_followed"):
+    """How somebody stands to a thread has changed. `what` says how: subscribed, unsubscribed, marked."""
+
+    user: str
+    what: str
+    follow: FollowRow
+
+
+class NotificationsChanged(Event, frozen=True, tag="notifications_changed"):
+    """Somebody wants to hear more or less of a conversation."""
+
+    user: str
+    channel: str
+    muted: bool
+    level: str
+
+
+class UnreadFromMarked(Event, frozen=True, tag="unread_from_marked"):
+    """Somebody wants a conversation to show as unread from a message on; with no `at` no longer."""
+
+    user: str
+    channel: str
+    at: str = ""  #: ts
+
+
 AnyEvent = (
     MessagePosted
     | MessageChanged
@@ -273,6 +308,10 @@ AnyEvent = (
     | TeamPrefChanged
     | PresenceChanged
     | PrefChanged
+    | StarChanged
+    | ThreadFollowed
+    | NotificationsChanged
+    | UnreadFromMarked
 )
 
 _decoder: Any = AnyEvent

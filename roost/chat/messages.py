@@ -27,6 +27,7 @@ from roost.chat.errors import (
 )
 from roost.chat.events import AnyEvent, DirectOpened, MessageChanged, MessageDeleted, MessagePosted, Recorded
 from roost.chat.model import Channel, Composition, ConnectionId, Message, Person, Ts
+from roost.chat.notices import Notices
 from roost.storage import members, messages
 from roost.storage.items import (
     MessageRow,
@@ -112,9 +113,11 @@ class Messages:
         once = idempotency_key(author.id, wanted.client_msg_id, channel.id) if wanted.client_msg_id else None
         counts = 0 if wanted.thread and not wanted.broadcast else 1
         reopened: list[str] = []
+        parts = (wanted.text, wanted.composed.blocks)
+        notices = Notices(self._core, author, channel, parts, wanted.thread)
         place, events = self._core.happen(
             channel,
-            lambda: _together(self._deed(author, channel, wanted, reopened), beside),
+            lambda: _together(self._deed(author, channel, wanted, reopened), beside, notices.writes()),
             events=1 + more,
             messages=counts,
             once=once,
@@ -126,6 +129,7 @@ class Messages:
             return Posted(Message(channel.id, Ts(place.ts), row), duplicate=True)
         for user in reopened:
             self._core.tell_person(user, DirectOpened(user=user, channel=self._channels.row(channel.id)))
+        notices.tell(place.ts)
         return Posted(_message(channel, place.ts, events))
 
     def check(self, author: Person, channel: Channel, wanted: Posting) -> None:
@@ -350,13 +354,16 @@ def posting(author: Person, channel: Channel, wanted: Posting) -> Writes:
     return write
 
 
-def _together(writes: Writes, beside: Beside) -> Writes:
-    """What writes both, the message first."""
+def _together(*writes: Writes) -> Writes:
+    """What writes all of them, in their order."""
 
     def write(place: Place) -> tuple[Sequence[AnyEvent], Sequence[Operation]]:
-        events, operations = writes(place)
-        more, changes = beside(place)
-        return [*events, *more], [*operations, *changes]
+        events, operations = list[AnyEvent](), list[Operation]()
+        for each in writes:
+            more, changes = each(place)
+            events += more
+            operations += changes
+        return events, operations
 
     return write
 

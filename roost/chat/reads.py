@@ -10,10 +10,12 @@ import msgspec
 from roost.chat import rights
 from roost.chat.channels import Channels
 from roost.chat.core import Core
-from roost.chat.events import ConversationMarked
+from roost.chat.errors import MessageNotFound
+from roost.chat.events import ConversationMarked, NotificationsChanged, UnreadFromMarked
+from roost.chat.mentions import names
 from roost.chat.messages import check_ts
-from roost.chat.model import Channel, Person
-from roost.storage import members, messages
+from roost.chat.model import Channel, Person, channel_of
+from roost.storage import follows, members, messages
 from roost.storage.items import EMPTY_HEAD, ChannelRow, HeadRow, MembershipRow, format_ts, from_item, head_key
 from roost.storage.messages import Range
 from roost.storage.table import ConditionFailed
@@ -29,6 +31,7 @@ class Standing:
     membership: MembershipRow
     head: HeadRow
     unread: int
+    mentions: int  #: unread messages that name them, alone or with everybody; of a direct conversation all of them
 
 
 class Reads:
@@ -47,15 +50,51 @@ class Reads:
         head = self._head(channel.id)
         ts = min(ts, format_ts(head.ts))
         if ts <= membership.last_read:
+            self._clear_unread_from(person, channel, membership, ts)
             return membership.last_read
         count = self._count_at(channel, ts, head)
         with contextlib.suppress(ConditionFailed):  # another device has read further
             self._core.table.update(members.reading(channel.id, person.id, ts, count))
             row = self._channels.row(channel.id)
-            moved = msgspec.structs.replace(membership, last_read=ts, last_mc=count)
+            moved = msgspec.structs.replace(membership, last_read=ts, last_mc=count, unread_from="")
             unread = self._unread(row, moved, head)
             self._core.tell_person(person.id, ConversationMarked(user=person.id, channel=row, at=ts, unread=unread))
         return ts
+
+    def _clear_unread_from(self, person: Person, channel: Channel, membership: MembershipRow, ts: str) -> None:
+        """Whoever has read on past where they wanted to begin again has done so."""
+        if membership.unread_from and ts >= membership.unread_from:
+            with contextlib.suppress(ConditionFailed):  # another device has moved it
+                self._core.table.update(members.unread_from(channel.id, person.id, "", membership.unread_from))
+                self._core.tell_person(person.id, UnreadFromMarked(user=person.id, channel=channel.id))
+
+    def mark_unread(self, person: Person, channel: Channel, ts: str) -> None:
+        """Have a conversation show as unread from a message on, on every device; the read mark stays where it is.
+
+        Raises `MessageNotFound` and other refusals.
+        """
+        check_ts(ts)
+        self._channels.check(person, rights.Act.MARK, channel)
+        row = messages.get(self._core.table, channel.id, ts)
+        if row is None or not row.n:
+            raise MessageNotFound
+        self._core.table.update(members.unread_from(channel.id, person.id, ts))
+        self._core.tell_person(person.id, UnreadFromMarked(user=person.id, channel=channel.id, at=ts))
+
+    def notify(self, person: Person, channel: Channel, *, muted: bool | None, level: str | None) -> MembershipRow:
+        """Say how much one wants to hear of a conversation: muted or not; all, mentions, nothing, or "" for one's own
+        default. None leaves it. Raises a `Refused`."""
+        membership = self._channels.check(person, rights.Act.MARK, channel)
+        assert membership is not None
+        after = msgspec.structs.replace(
+            membership,
+            muted=membership.muted if muted is None else muted,
+            level=membership.level if level is None else level,
+        )
+        self._core.table.update(members.choosing(channel.id, person.id, muted=after.muted, level=after.level))
+        event = NotificationsChanged(user=person.id, channel=channel.id, muted=after.muted, level=after.level)
+        self._core.tell_person(person.id, event)
+        return after
 
     def _count_at(self, channel: Channel, ts: str, head: HeadRow) -> int:
         """How many messages stand up to a ts."""
@@ -77,7 +116,7 @@ class Reads:
         items = self._core.table.get_many([head_key(row.id) for row, _ in pairs])
         heads = [EMPTY_HEAD if item is None else from_item(item, HeadRow) for item in items]
         return [
-            Standing(row, membership, head, self._unread(row, membership, head))
+            Standing(row, membership, head, *self._counts(row, membership, head))
             for (row, membership), head in zip(pairs, heads, strict=True)
         ]
 
@@ -90,13 +129,32 @@ class Reads:
     def standing(self, row: ChannelRow, membership: MembershipRow) -> Standing:
         """Where somebody stands in one conversation."""
         head = self._head(row.id)
-        return Standing(row, membership, head, self._unread(row, membership, head))
+        return Standing(row, membership, head, *self._counts(row, membership, head))
+
+    def _counts(self, row: ChannelRow, membership: MembershipRow, head: HeadRow) -> tuple[int, int]:
+        """What is unread, and how much of it names them: counted at the log's end; where it is little, without what was
+        deleted or is one's own."""
+        start, user = membership.unread_from, membership.user
+        seen = self._count_at(channel_of(row), _before(start), head) if start else membership.last_mc
+        unread = max(0, head.mc - seen)
+        if unread > _COUNTED:
+            return unread, unread if row.kind != "channel" else self._named(row.id, user, start or membership.last_read)
+        if not unread:
+            return 0, 0
+        part = Range(oldest=start, inclusive=True) if start else Range(oldest=membership.last_read)
+        core = self._core
+        rows = messages.newest(core.table, row.id, row.created, part, unread, core.clock.sleep)
+        kept = [each for _, each in rows if not each.deleted and each.user != user]
+        return len(kept), len(kept) if row.kind != "channel" else sum(names(each, user) for each in kept)
+
+    def _named(self, channel: str, user: str, ts: str) -> int:
+        """How often somebody was named in a conversation since a ts: by their own id, which alone is noted."""
+        return sum(1 for row in follows.mentions_since(self._core.table, user, ts) if row.channel == channel)
 
     def _unread(self, row: ChannelRow, membership: MembershipRow, head: HeadRow) -> int:
-        """What is unread: counted at the log's end; where it is little, without what was deleted or is one's own."""
-        unread = max(0, head.mc - membership.last_mc)
-        if not 0 < unread <= _COUNTED:
-            return unread
-        part, core = Range(oldest=membership.last_read), self._core
-        rows = messages.newest(core.table, row.id, row.created, part, unread, core.clock.sleep)
-        return sum(1 for _, each in rows if not each.deleted and each.user != membership.user)
+        return self._counts(row, membership, head)[0]
+
+
+def _before(ts: str) -> str:
+    """The last moment before a ts."""
+    return format_ts(int(ts.replace(".", "")) - 1)

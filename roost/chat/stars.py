@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from roost.chat.channels import Channels
 from roost.chat.core import Core
 from roost.chat.errors import AlreadyStarred, NotStarred, Refused
+from roost.chat.events import StarChanged
 from roost.chat.messages import Messages
 from roost.chat.model import Channel, Message, Person
 from roost.storage.items import StarRow, from_item, star_file_key, star_key, to_item
@@ -35,10 +36,12 @@ class Stars:
         """Keep a message that one may read. Raises `AlreadyStarred` and other refusals."""
         self._messages.get(person, channel, ts)
         self._add(star_key(person.id, channel.id, ts), StarRow(at=self._core.now, channel=channel.id, ts=ts))
+        self._core.tell_person(person.id, StarChanged(user=person.id, added=True, channel=channel.id, target=ts))
 
     def add_file(self, person: Person, file: str) -> None:
         """Keep a file; that one may have it was asked. Raises `AlreadyStarred`."""
         self._add(star_file_key(person.id, file), StarRow(at=self._core.now, file=file))
+        self._core.tell_person(person.id, StarChanged(user=person.id, added=True, file=file))
 
     def _add(self, key: Key, row: StarRow) -> None:
         try:
@@ -49,10 +52,12 @@ class Stars:
     def remove(self, person: Person, channel: Channel, ts: str) -> None:
         """Keep a message no longer. Raises `NotStarred`."""
         self._remove(star_key(person.id, channel.id, ts))
+        self._core.tell_person(person.id, StarChanged(user=person.id, added=False, channel=channel.id, target=ts))
 
     def remove_file(self, person: Person, file: str) -> None:
         """Keep a file no longer. Raises `NotStarred`."""
         self._remove(star_file_key(person.id, file))
+        self._core.tell_person(person.id, StarChanged(user=person.id, added=False, file=file))
 
     def _remove(self, key: Key) -> None:
         try:

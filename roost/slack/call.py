@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from roost.chat.chat import Chat
 from roost.chat.model import Channel, Person
 from roost.chat.people import Bearer
 from roost.slack.errors import ApiError
-from roost.storage.items import format_ts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +39,6 @@ class Call:
         """Whether the caller's token has a scope; one without any has all."""
         scopes = self.who.token.scopes
         return not scopes or scope in scopes
-
-    def tell_self(self, event: dict[str, Any]) -> None:
-        """Tell the caller's own event streams of what concerns nobody else: it is in no log, and a hint only."""
-        core = self.chat.core
-        frame = msgspec.json.encode({**event, "event_ts": format_ts(core.clock.now_us())}).decode()
-        core.delivery.tell_users([self.person.id], [frame], core.clock.now_us() // 1000)
 
     def channel(self, channel: str) -> Channel:
         """The conversation of an argument, an id. Raises `ChannelNotFound`, also where it is hidden from the caller:

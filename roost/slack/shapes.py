@@ -30,6 +30,7 @@ from roost.chat.events import (
     MessageChanged,
     MessageDeleted,
     MessagePosted,
+    NotificationsChanged,
     PinAdded,
     PinRemoved,
     PrefChanged,
@@ -37,12 +38,15 @@ from roost.chat.events import (
     ReactionAdded,
     ReactionRemoved,
     Recorded,
+    StarChanged,
     TeamPrefChanged,
+    ThreadFollowed,
+    UnreadFromMarked,
     UserChanged,
     UserJoined,
 )
 from roost.chat.model import Channel, Message, Ts, channel_of
-from roost.slack import attached
+from roost.slack import attached, personal
 from roost.storage.items import BookmarkRow, ChannelRow, EmojiRow, GroupRow, MembershipRow, MessageRow, UserRow
 
 Json = dict[str, Any]
@@ -178,6 +182,9 @@ def channel(row: ChannelRow, team: str, general: str, viewer: str, membership: M
         }
     if membership is not None:
         shown["last_read"] = membership.last_read or "0000000000.000000"
+        shown |= {"is_muted": membership.muted, "notification_level": membership.level or "default"}
+        if membership.unread_from:
+            shown["unread_from"] = membership.unread_from
     return shown
 
 
@@ -402,6 +409,8 @@ def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorde
             return _members_changed(happened, team)
         case PresenceChanged():
             return {"type": "manual_presence_change", "presence": "active" if happened.active else "away"}
+        case StarChanged() | ThreadFollowed() | NotificationsChanged() | UnreadFromMarked():
+            return personal.event(happened)
         case TeamPrefChanged() | PrefChanged():
             kind = "team_pref_change" if isinstance(happened, TeamPrefChanged) else "pref_change"
             return {"type": kind, "name": happened.name, "value": msgspec.json.decode(happened.value)}

@@ -39,7 +39,6 @@ def add(call: Call, arguments: Item) -> dict[str, Any]:
     else:
         _check(arguments)
         stars.add(call.person, call.channel(arguments.channel), arguments.timestamp)
-    _tell(call, "star_added", arguments)
     return {}
 
 
@@ -51,20 +50,12 @@ def remove(call: Call, arguments: Item) -> dict[str, Any]:
     else:
         _check(arguments)
         stars.remove(call.person, call.channel(arguments.channel), arguments.timestamp)
-    _tell(call, "star_removed", arguments)
     return {}
 
 
 def _check(arguments: Item) -> None:
     if not arguments.channel or not arguments.timestamp:
         raise ApiError("no_item_specified")
-
-
-def _tell(call: Call, kind: str, arguments: Item) -> None:
-    item = {"type": "file", "file": {"id": arguments.file}}
-    if not arguments.file:
-        item = {"type": "message", "channel": arguments.channel, "message": {"ts": arguments.timestamp}}
-    call.tell_self({"type": kind, "user": call.person.id, "item": item})
 
 
 def list_(call: Call, arguments: List) -> dict[str, Any]:

@@ -18,6 +18,7 @@ JOB_LIFE = 86400  # seconds that a job which was done is remembered, so that nob
 LOG_LIFE = 30 * 86400  # seconds that an event can be resumed from
 SHARE_LIFE = 86400  # seconds that a delivered share is remembered; Lambda gives an event up after six hours
 IDEMPOTENCY_LIFE = 86400  # seconds that a client id is remembered
+MENTION_LIFE = 90 * 86400  # seconds that a mention stays among those of whom it names
 TICKET_LIFE = 30  # seconds
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -111,6 +112,24 @@ class FileRow(AttachedFile, frozen=True, kw_only=True):
     upload: str = ""  #: SHA-256 of what lets somebody upload it
     upload_until: int = 0  #: seconds
     link: str = ""  #: what lets anybody have it who was given the link
+
+
+class FollowRow(Row, frozen=True):
+    """That somebody follows a thread, or does so no longer, and how far they have read it."""
+
+    channel: str
+    thread: str
+    since: int
+    last_read: str = ""
+    ended: bool = False
+
+
+class MentionRow(Row, frozen=True):
+    """That a message names somebody."""
+
+    channel: str
+    ts: str
+    by: str
 
 
 class BookmarkRow(Row, frozen=True):
@@ -597,6 +616,16 @@ def token_key(digest: str) -> Key:
 def job_key(job: str) -> Key:
     """A job."""
     return Key(JOBS, job)
+
+
+def follow_key(user: str, channel: str, thread: str) -> Key:
+    """That somebody follows a thread."""
+    return Key(f"U#{user}", f"TF#{channel}#{thread}")
+
+
+def mention_key(user: str, ts: str, channel: str) -> Key:
+    """That a message names somebody."""
+    return Key(f"U#{user}", f"MN#{ts}#{channel}")
 
 
 def bookmark_key(channel: str, bookmark: str) -> Key:

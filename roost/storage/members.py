@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roost.storage.items import MembershipRow, conversations_index, from_item, membership_key, to_item
-from roost.storage.table import Below, Delete, Exists, Missing, Put, Table, Update
+from roost.storage.table import Below, Condition, Delete, Equals, Exists, Missing, Put, Table, Update
 
 
 def get(table: Table, channel: str, user: str) -> MembershipRow | None:
@@ -74,6 +74,15 @@ def reading(channel: str, user: str, ts: str, count: int) -> Update:
 def reopening(channel: str, user: str) -> Update:
     """What brings a direct conversation back into somebody's list."""
     return Update(membership_key(channel, user), remove=["closed"])
+
+
+def unread_from(channel: str, user: str, ts: str, known: str = "") -> Update:
+    """What has a conversation show as unread from a ts on, or no longer; with `known`, only if it did from there."""
+    condition: Condition = Equals({"unread_from": known}) if known else Exists()
+    key = membership_key(channel, user)
+    if not ts:
+        return Update(key, remove=["unread_from"], condition=condition)
+    return Update(key, set={"unread_from": ts}, condition=condition)
 
 
 def choosing(channel: str, user: str, **values: str | bool) -> Update:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from roost.storage.items import (
@@ -115,6 +115,18 @@ def _hole(rows: list[tuple[str, MessageRow]]) -> int | None:
         if rows[index][1].n != rows[index - 1][1].n - 1:
             return index
     return None
+
+
+def roots(table: Table, places: Sequence[tuple[str, str]]) -> list[MessageRow | None]:
+    """Messages that are no replies, of (channel, ts), in their order, strong."""
+    items = table.get_many([message_key(channel, ts) for channel, ts in places])
+    return [None if item is None else from_item(item, MessageRow) for item in items]
+
+
+def last_of_thread(table: Table, channel: str, root: str, limit: int) -> list[tuple[str, MessageRow]]:
+    """The last replies of a thread, oldest first, strong."""
+    page = table.query(reply_key(channel, root, "").pk, reverse=True, limit=limit)
+    return [(str(item["SK"]), from_item(item, MessageRow)) for item in reversed(page.items)]
 
 
 def thread(table: Table, channel: str, root: str, after: str, limit: int) -> list[tuple[str, MessageRow]]:
