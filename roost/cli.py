@@ -388,7 +388,7 @@ def cost(data: Path | None, table: str | None, month: str | None, as_json: bool,
 @click.option("--environments", default=10, show_default=True, type=click.IntRange(1, 1000), help="Most per function.")
 @click.option("--time-scale", default=1.0, show_default=True, help="Multiplies every time limit, for tests.")
 @click.option("--skip-authorizers", is_flag=True, help="Let everybody through who cannot be authorized here.")
-@click.option("--signed", is_flag=True, help="Refuse @connections requests that the functions' key did not sign.")
+@click.option("--signed", is_flag=True, help="Refuse pushes and invocations that the functions' key did not sign.")
 @click.option("--json-logs", is_flag=True, help="Log lines as JSON.")
 @click.option(
     "--data", type=click.Path(file_okay=False, path_type=Path), help="Where the gateway keeps its certificate."
