@@ -50,7 +50,9 @@ class Call:
 class Front(ABC):
     """Plays one API with one stage."""
 
-    def __init__(self, around: Around, routes: Sequence[HttpRoute], stage: str, stage_variables: Mapping[str, str]):
+    def __init__(
+        self, around: Around, routes: Sequence[HttpRoute], stage: str, stage_variables: Mapping[str, str]
+    ) -> None:
         self.around = around
         self.routes = HttpRoutes(routes)
         self.stage = stage

@@ -221,6 +221,11 @@ def test_a_token_that_is_not_of_its_form_is_not_even_asked_about() -> None:
         assert ask(gateway, GUARDED.replace(": x", ": Bearer x"))[0] == 200
 
 
+def test_a_form_that_is_no_expression_here_lets_nobody_through() -> None:
+    with serving(guarded(dataclasses.replace(TOKEN, pattern="(")), auth=lambda event: policy("Allow", "*")) as gateway:
+        assert ask(gateway, GUARDED)[0] == 401
+
+
 def test_a_private_route_wants_one_of_the_keys() -> None:
     declared = rest(dataclasses.replace(ECHO, api_key=True), api_keys=("secret",))
     with serving(declared) as gateway:
