@@ -112,6 +112,14 @@ def test_what_nobody_waits_for_ends_in_the_dead_letters_and_in_an_alarm() -> Non
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["DeadLetters", "QueueName"]}}]
 
 
+def test_functions_that_say_what_failed_are_listened_to() -> None:
+    """Otherwise an answer that names failures counts as success, and what failed never comes again."""
+    mappings = resources("AWS::Lambda::EventSourceMapping")
+    assert {each["FunctionName"]["Ref"] for each in mappings.values()} == {"Stream", "Worker"}
+    for each in mappings.values():
+        assert each["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
 #: One named thing; below it `*` only for what has no name before it is there: a connection, a log stream, a table's
 #: stream, an object.
 NARROW = (
