@@ -7,8 +7,9 @@ drops what it has, asks with `resume` for what it missed, and loads anew where t
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +30,7 @@ from roost.storage.items import SocketRow, WorkspaceRow
 
 MAX_TYPING = 20  # people in a channel up to which typing is told
 HELLO = '{"type":"hello"}'
+GOODBYE = '{"type":"goodbye"}'
 MAX_WRONG = 20  # frames a minute that are none, with the last of which a stream is closed
 _NO_FRAME = frozenset({"invalid_json", "invalid_type"})
 _MAX_RESUMED = 500  # logs in one resume
@@ -64,8 +66,19 @@ class _Frame(msgspec.Struct, frozen=True, kw_only=True):
     client_msg_id: str = ""
     epoch: str = ""
     streams: dict[str, int] = msgspec.field(default_factory=dict)
+    ids: list[str] = []
 
 
+class _Asked(NamedTuple):
+    """A frame, and who sent it on which connection."""
+
+    connection: ConnectionId
+    row: SocketRow
+    person: Person
+    frame: _Frame
+
+
+_Answer = Callable[[_Asked], dict[str, Any] | None]
 _decode = msgspec.json.Decoder().decode
 
 
@@ -75,23 +88,29 @@ class EventStream:
     def __init__(self, chat: Chat, url: str) -> None:
         self._chat = chat
         self._wrong = RateLimit(MAX_WRONG - 1, 60.0)
+        self._goodbyes = RateLimit(1, 600.0)
         self._url = url
-        self._frames: dict[str, Callable[[ConnectionId, Person, _Frame], dict[str, Any] | None]] = {
+        self._frames: dict[str, _Answer] = {
             "message": self._message,
             "typing": self._typing,
             "resume": self._resume,
             "heartbeat": self._heartbeat,
+            "presence_sub": self._presence_sub,
+            "presence_query": self._presence_query,
         }
 
     def connect(self, connection: ConnectionId, ticket: str, since: int) -> None:
         """Open a stream; its first frame is hello. Raises a `Refused`."""
-        self._chat.streams.open(connection, ticket, since)
+        person = self._chat.streams.open(connection, ticket, since)
         self._chat.core.push.send_first(connection, HELLO)
+        self._chat.presence.came(person.id)
 
     def disconnect(self, connection: ConnectionId, row: SocketRow) -> None:
         """A stream is over."""
         self._wrong.forget(connection)
+        self._goodbyes.forget(connection)
         self._chat.streams.close(connection, row)
+        self._chat.presence.went(connection, row.user)
 
     def receive(self, connection: ConnectionId, row: SocketRow, body: str) -> None:
         """Act on one frame; what is wrong with it is said in the reply."""
@@ -104,7 +123,7 @@ class EventStream:
             if fields.get("type") == "ping":
                 answer: dict[str, Any] | None = _pong(fields)
             else:
-                answer = self._act(connection, bearer.person, fields)
+                answer = self._act(connection, row, bearer.person, fields)
         except Refused as refusal:
             over = isinstance(refusal, InvalidAuth) or self._too_often_wrong(connection, refusal)
             answer = {"ok": False, "error": {"code": refusal.code, "msg": refusal.sentence}}
@@ -114,6 +133,15 @@ class EventStream:
             self._chat.core.push.send((connection,), _encode(answer).decode())
         if over:
             self._chat.core.push.close(connection)
+        else:
+            self._say_goodbye(connection, row)
+
+    def _say_goodbye(self, connection: ConnectionId, row: SocketRow) -> None:
+        """Ask an old stream to be replaced, in the middle of what it sends: API Gateway ends it after two hours. Each
+        has an end of its own, so that those which were opened together are not replaced together."""
+        now = self._chat.core.clock.now_us() / 1_000_000
+        if now - row.since / 1000 >= lifetime(connection) and self._goodbyes.allows(connection, now):
+            self._chat.core.push.send((connection,), GOODBYE)
 
     def _whose(self, row: SocketRow) -> Bearer:
         """Whose stream it is. Whatever became of its token or of them, a stream hears `invalid_auth`, and is closed."""
@@ -127,7 +155,9 @@ class EventStream:
         now = self._chat.core.clock.now_us() / 1_000_000
         return refusal.code in _NO_FRAME and not self._wrong.allows(connection, now)
 
-    def _act(self, connection: ConnectionId, person: Person, fields: dict[str, Any]) -> dict[str, Any] | None:
+    def _act(
+        self, connection: ConnectionId, row: SocketRow, person: Person, fields: dict[str, Any]
+    ) -> dict[str, Any] | None:
         act = self._frames.get(fields["type"]) if isinstance(fields.get("type"), str) else None
         if act is None:
             raise ApiError("invalid_type")
@@ -136,53 +166,66 @@ class EventStream:
         except msgspec.ValidationError as error:
             raise InvalidArguments(str(error)) from None
         check_text(asked.text)
-        return act(connection, person, asked)
+        return act(_Asked(connection, row, person, asked))
 
     # -- frames -----------------------------------------------------------------------------------------------------
 
-    def _message(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
-        channel = self._chat.channels.visible(person, asked.channel)
-        posting = Posting(asked.text, thread=asked.thread_ts, client_msg_id=client_msg_id(asked.client_msg_id))
-        posted = self._chat.messages.post(person, channel, posting)
-        return {"ok": True, "reply_to": asked.id, "ts": posted.message.ts, "text": posted.message.row.text}
+    def _message(self, asked: _Asked) -> dict[str, Any]:
+        said = asked.frame
+        channel = self._chat.channels.visible(asked.person, said.channel)
+        posting = Posting(said.text, thread=said.thread_ts, client_msg_id=client_msg_id(said.client_msg_id))
+        posted = self._chat.messages.post(asked.person, channel, posting)
+        return {"ok": True, "reply_to": said.id, "ts": posted.message.ts, "text": posted.message.row.text}
 
-    def _typing(self, connection: ConnectionId, person: Person, asked: _Frame) -> None:
-        chat = self._chat
-        channel = chat.channels.visible(person, asked.channel)
+    def _typing(self, asked: _Asked) -> None:
+        chat, person = self._chat, asked.person
+        channel = chat.channels.visible(person, asked.frame.channel)
         chat.channels.check(person, rights.Act.POST, channel)
         users, more = members.page_of_channel(chat.core.table, channel.id, "", MAX_TYPING)
         if more:
             return
         told: dict[str, Any] = {"type": "user_typing", "channel": channel.id, "user": person.id}
-        if asked.thread_ts:
-            told["thread_ts"] = asked.thread_ts
+        if asked.frame.thread_ts:
+            told["thread_ts"] = asked.frame.thread_ts
         others = [user for user in users if user != person.id]
         chat.core.delivery.tell_users(others, [_encode(told).decode()], chat.core.clock.now_us() // 1000)
 
-    def _heartbeat(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
+    def _presence_sub(self, asked: _Asked) -> None:
+        self._chat.presence.look(asked.connection, asked.row, asked.frame.ids)
+
+    def _presence_query(self, asked: _Asked) -> None:
+        self._chat.presence.query(asked.connection, asked.row, asked.frame.ids)
+
+    def _heartbeat(self, asked: _Asked) -> dict[str, Any]:
         """Where every log of theirs ends, so that what was missed shows."""
         chat, workspace = self._chat, self._chat.core.workspace
-        heads = {channel: head.seq for channel, head in chat.reads.heads(person)}
+        heads = {channel: head.seq for channel, head in chat.reads.heads(asked.person)}
         heads[workspace.team] = chat.core.log.head(workspace.team).seq
-        return {"ok": True, "type": "heartbeat", "reply_to": asked.id, "epoch": workspace.epoch, "heads": heads}
+        return {"ok": True, "type": "heartbeat", "reply_to": asked.frame.id, "epoch": workspace.epoch, "heads": heads}
 
-    def _resume(self, connection: ConnectionId, person: Person, asked: _Frame) -> dict[str, Any]:
+    def _resume(self, asked: _Asked) -> dict[str, Any]:
         """Push what happened since the places that the client names, then say how far that brings it."""
         workspace = self._chat.core.workspace
-        answer: dict[str, Any] = {"ok": True, "type": "resume", "reply_to": asked.id, "epoch": workspace.epoch}
-        if asked.epoch != workspace.epoch or len(asked.streams) > _MAX_RESUMED:
+        answer: dict[str, Any] = {"ok": True, "type": "resume", "reply_to": asked.frame.id, "epoch": workspace.epoch}
+        wanted = asked.frame.streams
+        if asked.frame.epoch != workspace.epoch or len(wanted) > _MAX_RESUMED:
             return answer | {"reload": True, "streams": {}}
         places: dict[str, int] = {}
         reload = False
-        for stream, seq in asked.streams.items():
-            replay = self._chat.streams.replay(person, stream, seq)
+        for stream, seq in wanted.items():
+            replay = self._chat.streams.replay(asked.person, stream, seq)
             if replay is None or replay.events is None:
                 reload = True
                 continue
             for recorded in replay.events:
-                self._chat.core.push.send((connection,), frame(replay.channel, recorded, workspace, self._url))
+                self._chat.core.push.send((asked.connection,), frame(replay.channel, recorded, workspace, self._url))
             places[stream] = seq + len(replay.events)
         return answer | {"streams": places} | ({"reload": True} if reload else {})
+
+
+def lifetime(connection: str) -> int:
+    """The seconds after which a stream should be replaced by another: 100 to 115 minutes, the same whoever asks."""
+    return 6000 + zlib.crc32(connection.encode()) % 901
 
 
 def _fields(body: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from roost.chat.people import People
 from roost.chat.pictures import Pictures
 from roost.chat.ports import Blobs, Clock, Push
 from roost.chat.preferences import Preferences
+from roost.chat.presence import Presence
 from roost.chat.profiles import Profiles
 from roost.chat.reactions import Reactions
 from roost.chat.reads import Reads
@@ -49,6 +50,7 @@ class Chat:
         self.people = People(self.core, self.channels)
         self.roles = Roles(self.core, self.channels, self.people)
         self.profiles = Profiles(self.core, self.people, self.roles)
+        self.presence = Presence(self.core, self.people, self.profiles)
         self.groups = Groups(self.core, self.people)
         self.invites = Invites(self.core, self.channels)
         self.accounts = Accounts(self.core, self.channels, self.people, self.invites)

@@ -73,6 +73,15 @@ class Delivery:
         if render is not None:
             self.tell_users([user], [render(channel, event)], time)
 
+    def tell_connections(self, connections: Mapping[str, int], event: Recorded, time: int) -> None:
+        """Push an event that is in no log to these event streams: connection → since when. Never raises."""
+        render = self._renderers.get(STREAM)
+        try:
+            if render is not None:
+                self._send("", connections, [render(None, event)], None, time)
+        except Exception as error:  # noqa: BLE001  as above
+            log.warning("not everybody was told", extra={"fields": {"error": type(error).__name__}})
+
     def tell_users(self, users: Sequence[str], frames: Sequence[str | None], time: int) -> None:
         """Push frames to the event streams of these members. Never raises."""
         try:

@@ -198,6 +198,13 @@ class PresenceChanged(Event, frozen=True, tag="presence_changed"):
     active: bool
 
 
+class PresenceSeen(Event, frozen=True, tag="presence_seen"):
+    """Somebody whom one looks at came or went, or says by hand that they are away, or no longer."""
+
+    user: str
+    active: bool
+
+
 class PrefChanged(Event, frozen=True, tag="pref_changed"):
     """Something that somebody's clients keep for them is another."""
 
@@ -307,6 +314,7 @@ AnyEvent = (
     | GroupMembersChanged
     | TeamPrefChanged
     | PresenceChanged
+    | PresenceSeen
     | PrefChanged
     | StarChanged
     | ThreadFollowed

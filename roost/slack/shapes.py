@@ -35,6 +35,7 @@ from roost.chat.events import (
     PinRemoved,
     PrefChanged,
     PresenceChanged,
+    PresenceSeen,
     ReactionAdded,
     ReactionRemoved,
     Recorded,
@@ -411,6 +412,9 @@ def _of_workspace(happened: AnyEvent, team: str, general: str, recorded: Recorde
             return {"type": "manual_presence_change", "presence": "active" if happened.active else "away"}
         case StarChanged() | ThreadFollowed() | NotificationsChanged() | UnreadFromMarked():
             return personal.event(happened)
+        case PresenceSeen():
+            presence = "active" if happened.active else "away"
+            return {"type": "presence_change", "user": happened.user, "presence": presence}
         case TeamPrefChanged() | PrefChanged():
             kind = "team_pref_change" if isinstance(happened, TeamPrefChanged) else "pref_change"
             return {"type": kind, "name": happened.name, "value": msgspec.json.decode(happened.value)}

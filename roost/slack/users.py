@@ -143,6 +143,7 @@ def set_presence(call: Call, arguments: SetPresence) -> dict[str, Any]:
     if arguments.presence not in ("auto", "away"):
         raise ApiError("invalid_presence")
     call.chat.profiles.set_away(call.person, away=arguments.presence == "away")
+    call.chat.presence.changed(call.person.id)
     return {}
 
 

@@ -286,6 +286,18 @@ class TunedRow(Row, frozen=True):
     kind: str = "text"
 
 
+class WatchRow(Row, frozen=True):
+    """That an event stream hears of a member's presence."""
+
+    since: int  #: of the stream, in milliseconds
+
+
+class WatchesRow(Row, frozen=True):
+    """Of whose presence an event stream hears."""
+
+    users: list[str]
+
+
 class TicketRow(Row, frozen=True):
     """Lets one connection in, once, within half a minute."""
 
@@ -491,6 +503,16 @@ def head_key(stream: str) -> Key:
 def membership_key(channel: str, user: str) -> Key:
     """That somebody belongs to a channel."""
     return Key(f"C#{channel}", f"M#{user}")
+
+
+def watch_key(user: str, connection: str) -> Key:
+    """That a connection hears of a member's presence."""
+    return Key(f"PW#{user}", connection)
+
+
+def watches_key(connection: str) -> Key:
+    """Of whose presence a connection hears."""
+    return Key(f"N#{connection}", "WATCHES")
 
 
 def tuned_key(channel: str, connection: str) -> Key:
