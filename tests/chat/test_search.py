@@ -11,15 +11,14 @@ from roost.chat.messages import Posting
 from roost.chat.model import Channel, Composition, Person, channel_of, person_of
 from roost.chat.query import parse
 from roost.chat.terms import plain, terms
-from roost.storage.table import Table
 from roost.testing import FakeClock, MemoryTable, Room
 
 
 class Office:
     """A few people, a public and a private channel, and what they say."""
 
-    def __init__(self, table: Table | None = None) -> None:
-        self.room = Room(table)
+    def __init__(self, room: Room) -> None:
+        self.room = room
         self.chat = self.room.app.chat
         self.ana, self.ben = (person_of(self.chat.people.add(name)) for name in ("Ana", "Ben"))
         self.general = self.chat.channels.get(self.chat.core.workspace.general)
@@ -38,8 +37,8 @@ class Office:
 
 
 @pytest.fixture
-def office() -> Office:
-    return Office()
+def office(room: Room) -> Office:
+    return Office(room)
 
 
 def test_words_are_found_newest_first_whatever_their_case(office: Office) -> None:
@@ -147,7 +146,7 @@ def test_best_first_puts_whole_words_before_parts(office: Office) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_index_finds_just_what_a_scan_finds(seed: int) -> None:
-    rng, office = random.Random(seed), Office()
+    rng, office = random.Random(seed), Office(Room())
     words = ["alpha", "beta", "alphabet", "gamma", "albeit", "mag", "日本語", "日本"]
     said = []
     for _ in range(400):
@@ -181,7 +180,7 @@ def test_an_indexer_that_dies_and_begins_again_loses_nothing_and_doubles_nothing
     clock = FakeClock()
     for dies_after in range(1, 6):
         Dying.left = 10**9
-        office = Office(Dying(clock=lambda: clock.now))
+        office = Office(Room(Dying(clock=lambda: clock.now)))
         for number in range(130):
             office.say(office.ana, f"line {number} of many words " + " ".join(f"w{number}x{n}" for n in range(3)))
         Dying.left = dies_after

@@ -1,15 +1,16 @@
-"""A workspace for each test: `ana` owns it, `ben` is a member."""
+"""A workspace for each test, on every engine: `ana` owns it, `ben` is a member."""
 
 from __future__ import annotations
 
 import pytest
 
+from roost.testing import Room
 from tests.slack.workspace import Member, Workspace
 
 
 @pytest.fixture
-def workspace() -> Workspace:
-    return Workspace()
+def workspace(room: Room) -> Workspace:
+    return Workspace(room=room)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 from roost.settings import Settings
 from roost.slack.methods import METHODS, TIERS
+from tests.conftest import NewRoom
 from tests.slack.workspace import Member, Workspace, api_event
 
 
@@ -80,8 +81,8 @@ def test_a_token_without_the_scope_is_told_which_it_needs(workspace: Workspace) 
     assert answer == {"ok": False, "error": "missing_scope", "needed": "chat:write", "provided": "channels:read"}
 
 
-def test_over_the_rate_is_429_with_the_seconds_to_wait() -> None:
-    workspace = Workspace(settings=Settings(limits=True))
+def test_over_the_rate_is_429_with_the_seconds_to_wait(new_room: NewRoom) -> None:
+    workspace = Workspace(room=new_room(Settings(limits=True)))
     event = api_event("rtm.connect", token=workspace.ana.token)
     statuses = [workspace.asks(event)[0] for _ in range(TIERS[1])]
     assert statuses == [200] * TIERS[1]

@@ -12,6 +12,7 @@ import pytest
 from roost.chat.roles import OPERATOR
 from roost.settings import Settings
 from roost.slack.methods import METHODS
+from tests.conftest import NewRoom
 from tests.slack.workspace import Member, Workspace, api_event
 
 Case = tuple[str, str, Callable[["Scene"], dict[str, Any]]]
@@ -20,8 +21,8 @@ Case = tuple[str, str, Callable[["Scene"], dict[str, Any]]]
 class Scene:
     """What the rows act on: a member and their message, and what is not theirs."""
 
-    def __init__(self) -> None:
-        self.workspace = Workspace()
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
         self.ana = self.workspace.ana
         self.ben = self.workspace.member("ben")
         self.guest = self.workspace.member("rita", role="restricted")
@@ -243,9 +244,9 @@ CASES: list[Case] = [
 
 @pytest.mark.parametrize(("code", "act"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_bad_input_is_refused_with_its_code_and_changes_nothing(
-    code: str, act: Callable[[Scene], dict[str, Any]]
+    workspace: Workspace, code: str, act: Callable[[Scene], dict[str, Any]]
 ) -> None:
-    scene = Scene()
+    scene = Scene(workspace)
     log_ends = [heads(scene, channel) for channel in (scene.general, scene.open, scene.old, scene.hidden)]
     answer = act(scene)
     assert (answer["ok"], answer["error"]) == (False, code)
@@ -257,8 +258,7 @@ def heads(scene: Scene, channel: str) -> int:
     return scene.workspace.chat.core.log.head(channel).seq
 
 
-def test_missing_scope_says_what_is_needed_and_what_there_is() -> None:
-    workspace = Workspace()
+def test_missing_scope_says_what_is_needed_and_what_there_is(workspace: Workspace) -> None:
     poor = workspace.member("poor", scopes=("users:read",))
     answer = poor.calls("chat.postMessage", channel=workspace.general, text="x")
     assert answer == {"ok": False, "error": "missing_scope", "needed": "chat:write", "provided": "users:read"}
@@ -360,10 +360,10 @@ def test_a_ticket_opens_one_stream_once_and_soon(workspace: Workspace, ben: Memb
     assert Stream(ben, "s4").opens(late) == 401
 
 
-def test_no_ticket_is_401_where_guests_are_off() -> None:
+def test_no_ticket_is_401_where_guests_are_off(new_room: NewRoom) -> None:
     from roost.testing import socket_event
 
-    workspace = Workspace(settings=Settings(guests=False))
+    workspace = Workspace(room=new_room(Settings(guests=False)))
     answer = workspace.app.handle(socket_event("CONNECT", "c1", time=workspace.room.time))
     assert answer["statusCode"] in (401, 403)
 
@@ -432,8 +432,8 @@ def test_twenty_bad_frames_in_a_minute_close_the_stream(workspace: Workspace, be
     assert stream.closed
 
 
-def test_over_100_frames_a_minute_is_said_and_then_closes_the_stream() -> None:
-    workspace = Workspace(settings=Settings(limits=True))
+def test_over_100_frames_a_minute_is_said_and_then_closes_the_stream(new_room: NewRoom) -> None:
+    workspace = Workspace(room=new_room(Settings(limits=True)))
     stream = workspace.ana.listens()
     for number in range(100):
         assert stream.sends({"id": number + 1, "type": "ping"})[0]["type"] == "pong"
@@ -485,10 +485,11 @@ def test_resume_says_reload_where_it_cannot_be_whole(ana: Member, ben: Member) -
 # -- the store ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_store_that_throttles_is_429_and_one_that_is_down_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_throttles_is_429_and_one_that_is_down_is_said(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from roost.storage.table import StoreUnavailable, Throttled
 
-    workspace = Workspace()
     event = api_event("chat.postMessage", {"channel": workspace.general, "text": "x"}, token=workspace.ana.token)
 
     def failing(error: Exception) -> Callable[..., Any]:

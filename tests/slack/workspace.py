@@ -82,8 +82,8 @@ def _multipart(values: Mapping[str, Any]) -> tuple[str, bytes]:
 class Workspace:
     """People who use the Web API of one App. `ana` is its owner."""
 
-    def __init__(self, table: Any = None, settings: Settings | None = None) -> None:
-        self.room = Room(table, settings)
+    def __init__(self, table: Any = None, settings: Settings | None = None, *, room: Room | None = None) -> None:
+        self.room = room or Room(table, settings)
         self.app, self.clock, self.push = self.room.app, self.room.clock, self.room.push
         self.chat = self.app.chat
         self.ana = self.member("ana", role="owner", real_name="Ana Abel", email="ana@example.com")
