@@ -11,6 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -193,3 +194,44 @@ def test_the_version_and_the_help_are_there() -> None:
     assert run("--version").stdout == f"roost, version {__version__}\n"
     for command in ((), ("serve",), ("gateway",), ("user", "add"), ("token", "create")):
         assert "Usage: roost" in run(*command, "--help").stdout
+
+
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+def test_people_are_administered_from_the_command_line(tmp_path: Path) -> None:
+    def asks(*arguments: str) -> Any:
+        answer = run(*arguments, "--json", "--data", tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
+    assert asks("user", "setup-link", "--url", "https://chat.example.com")["url"].startswith(
+        "https://chat.example.com/setup#"
+    )
+    ana = asks("user", "add", "ana", "--email", "Ana@Example.com", "--role", "owner")
+    assert ana["role"] == "owner"
+    asks("user", "add", "ben")
+    assert asks("user", "role", "ben", "admin")["role"] == "admin"
+    assert asks("user", "deactivate", "ben")["deleted"]
+    assert {each["name"]: (each["role"], each["email"], each["deleted"]) for each in asks("user", "list")} == {
+        "ana": ("owner", "ana@example.com", False),
+        "ben": ("admin", "", True),
+    }
+    assert not asks("user", "reactivate", "ben")["deleted"]
+    asks("token", "create", "ben", "--label", "build", "--scopes", "chat:write, channels:read")
+    (token,) = asks("token", "list", "ben")
+    assert (token["label"], token["scopes"]) == ("build", ["chat:write", "channels:read"])
+    assert asks("token", "revoke", "ben", token["id"])["revoked"]
+    assert asks("token", "list", "ben") == []
+    assert "/password#" in asks("user", "password-link", "ana")["url"]
+
+
+def test_what_cannot_be_done_to_people_is_one_line(tmp_path: Path) -> None:
+    place = ("--data", tmp_path)
+    run("user", "add", "ana", "--role", "owner", *place)
+    assert "has an owner" in one_line("user", "setup-link", *place)
+    assert "own the workspace" in one_line("user", "deactivate", "ana", *place)
+    assert "own the workspace" in one_line("user", "role", "ana", "member", *place)
+    assert "no such person" in one_line("user", "deactivate", "ben", *place)
+    assert "no such token" in one_line("token", "revoke", "ana", "KX", *place)
+    assert "e-mail" in one_line("user", "add", "ben", "--email", "x", *place)
