@@ -48,18 +48,19 @@ build: setup     ## the folder that is uploaded to Lambda, in build/lambda
 STAGE ?= prod
 DEPLOY = .tools/sam/bin/python -m scripts.deploy
 WHERE = $(if $(REGION),--region $(REGION)) $(if $(YES),--yes)
+KEPT = $(if $(TABLE),--table $(TABLE)) $(if $(BUCKET),--bucket $(BUCKET))
 
 sam: setup
 	@$(BIN)/python scripts/tools.py sam
 
 deploy: sam      ## Roost into your AWS account: STAGE=prod REGION=eu-west-1 SET="Guests=on AlarmEmail=you@example.com" YES=1
-	@$(DEPLOY) up --stage $(STAGE) $(WHERE) $(if $(TABLE),--table $(TABLE)) --set $(SET)
+	@$(DEPLOY) up --stage $(STAGE) $(WHERE) $(KEPT) --set $(SET)
 
 destroy: sam     ## take it out of your AWS account: STAGE=prod; what was said stays
 	@$(DEPLOY) down --stage $(STAGE) $(WHERE)
 
-erase: sam       ## delete for good what `make destroy` left: TABLE=name
-	@$(DEPLOY) erase $(WHERE) $(TABLE)
+erase: sam       ## delete for good what `make destroy` left: TABLE=name BUCKET=name
+	@$(DEPLOY) erase $(WHERE) $(KEPT)
 
 bench: setup     ## measure against the budgets: ratios, all sides in one run
 	@$(BIN)/python scripts/tools.py node ministack

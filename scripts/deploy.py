@@ -32,12 +32,12 @@ TEMPLATE = ROOT / "deploy" / "template.yaml"
 ROOST = ROOT / ".venv" / "bin" / "roost"
 SAM = Path(sys.executable).with_name("sam")
 COST = """\
-At rest it costs about 0 $ a month: 0.45 $ a GB of messages with their backup, 0.10 $ for each alarm beyond ten of the
-account, 0.023 $ a GB for the code in a bucket of SAM's. In use 1.00 $ a million messages to or from a socket, and about
-as much again to store and send them: 2.30 $ a month for 50 people.
+At rest it costs about 0 $ a month: 0.45 $ a GB of messages with their backup, 0.023 $ a GB of files, and of code in a
+bucket of SAM's; 0.10 $ for each alarm beyond ten of the account. In use 1.00 $ a million messages to or from a socket,
+and about as much again to store and send them: 2.30 $ a month for 50 people.
 Prices of us-east-1 on 23 November 2026, before tax; docs/running.md has all of them."""
 FEW = 100  #: functions at once: fewer are felt by a team
-KEPT = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
+KEPT = {"AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName"}  #: and what names them
 #: What makes CloudFormation put a new, empty thing in place of an old one.
 REPLACING = ("TableName", "KeySchema", "AttributeDefinitions", "LocalSecondaryIndexes", "BucketName")
 KINDS = {
@@ -121,7 +121,7 @@ def guard(account: Account, stack: str, template: Mapping[str, Any]) -> None:
 
 
 def announce(
-    account: Account, stack: str, there: Mapping[str, Any] | None, template: Mapping[str, Any], table: str | None
+    account: Account, stack: str, there: Mapping[str, Any] | None, template: Mapping[str, Any], named: Mapping[str, str]
 ) -> None:
     """Say what will be done and what it costs."""
     where = f"the stack {stack} in account {account.number}, {account.region}"
@@ -132,8 +132,8 @@ def announce(
             print(f"  {counted[kind]:>2} × {what}")
     if there:
         print("What was said stays. People are connected anew when their connection ends; nobody is cut off.")
-    if table:
-        print(f"It begins with the table {table} and what was said there.")
+    if named:
+        print(f"It begins with what is in {' and '.join(named.values())}.")
     print(COST)
 
 
@@ -178,17 +178,18 @@ def up(options: argparse.Namespace) -> None:
     """Create the stack or change it in place."""
     account, stack = sign_in(options.region), f"roost-{options.stage}"
     template, there = yaml_parse(TEMPLATE.read_text()), deployed(account, stack)
+    named = {name: value for name, value in (("Table", options.table), ("Files", options.bucket)) if value}
     if there:
-        if options.table:
-            sys.exit(f"{stack} has a table: `make destroy STAGE={options.stage}` first, which leaves that as it is.")
+        if named:
+            sys.exit(f"{stack} has its own: `make destroy STAGE={options.stage}` first, which leaves that as it is.")
         check_state(stack, str(there["StackStatus"]), options.stage)
         guard(account, stack, template)
-    announce(account, stack, there, template, options.table)
+    announce(account, stack, there, template, named)
     warn_of_few_functions(account)
     agreed("Go on?", yes=options.yes)
     build(TARGET, local="AWS_ENDPOINT_URL" in os.environ)  # an emulator runs functions on this machine
-    if options.table:
-        adopt(account, stack, options.table, template)
+    if named:
+        adopt(account, stack, named, template)
     parameters = [f"Stage={options.stage}", *options.set]
     how = ["--capabilities", "CAPABILITY_IAM", "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     sam(
@@ -209,38 +210,43 @@ def up(options: argparse.Namespace) -> None:
     tell_how_to_own_it(account, outputs(finished))
 
 
-def adopt(account: Account, stack: str, table: str, template: Mapping[str, Any]) -> None:
-    """Begin a stack with a table that is there: one that a deleted stack left, or a restored backup.
+def adopt(account: Account, stack: str, named: Mapping[str, str], template: Mapping[str, Any]) -> None:
+    """Begin a stack with a table and a bucket that are there: what a deleted stack left, or a restored backup.
 
-    It is taken in with its keys alone, so that the deployment which follows turns on all else: restored tables have
+    A table is taken in with its keys alone, so that the deployment which follows turns on all else: restored ones have
     neither expiry nor stream nor backups.
     """
-    change = f"adopt-{time.time_ns()}"
-    cloudformation, whole = account.client("cloudformation"), template["Resources"]["Table"]
-    parts = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    body = {**whole, "Properties": {part: whole["Properties"][part] for part in parts}}
+    change, cloudformation = f"adopt-{time.time_ns()}", account.client("cloudformation")
+    bodies = {name: template["Resources"][name] for name in named}
+    known = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    taken = {
+        name: {**body, "Properties": {each: body["Properties"][each] for each in known if each in body["Properties"]}}
+        for name, body in bodies.items()
+    }
+    identified = [
+        {
+            "ResourceType": body["Type"],
+            "LogicalResourceId": name,
+            "ResourceIdentifier": {KEPT[body["Type"]]: named[name]},
+        }
+        for name, body in bodies.items()
+    ]
+    often = {"Delay": 2, "MaxAttempts": 300}
     try:
         cloudformation.create_change_set(
             StackName=stack,
             ChangeSetName=change,
             ChangeSetType="IMPORT",
-            TemplateBody=json.dumps({"Resources": {"Table": body}}),
-            ResourcesToImport=[
-                {
-                    "ResourceType": "AWS::DynamoDB::Table",
-                    "LogicalResourceId": "Table",
-                    "ResourceIdentifier": {"TableName": table},
-                }
-            ],
+            TemplateBody=json.dumps({"Resources": taken}),
+            ResourcesToImport=identified,
         )
-        often = {"Delay": 2, "MaxAttempts": 300}
         cloudformation.get_waiter("change_set_create_complete").wait(
             StackName=stack, ChangeSetName=change, WaiterConfig=often
         )
         cloudformation.execute_change_set(StackName=stack, ChangeSetName=change)
         cloudformation.get_waiter("stack_import_complete").wait(StackName=stack, WaiterConfig=often)
     except (ClientError, WaiterError) as error:
-        sys.exit(f"The table {table} cannot be taken: {error}")
+        sys.exit(f"{' and '.join(named.values())} cannot be taken: {error}")
 
 
 def check_state(stack: str, state: str, stage: str) -> None:
@@ -304,32 +310,48 @@ def down(options: argparse.Namespace) -> None:
     agreed("Go on?", yes=options.yes)
     kept = names_of_kept(account, stack)
     sam(account, "delete", "--stack-name", stack, "--no-prompts")
-    print("\nWhat was said stays, at 0.45 $ a GB-month, and is yours to keep or to remove for good:")
-    for name in kept:
-        print(f"  {name}\n      make erase TABLE={name} REGION={account.region}")
+    print("\nWhat was said stays, at 0.45 $ a GB-month, and files at 0.023 $: yours to keep, or to remove for good:")
+    for kind, name in kept:
+        word = "TABLE" if kind == "AWS::DynamoDB::Table" else "BUCKET"
+        print(f"  {name}\n      make erase {word}={name} REGION={account.region}")
 
 
-def names_of_kept(account: Account, stack: str) -> list[str]:
+def names_of_kept(account: Account, stack: str) -> list[tuple[str, str]]:
     """The tables and buckets of a stack, as they are called."""
     pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
-    found = [each for page in pages for each in page["StackResourceSummaries"]]
-    return [str(each["PhysicalResourceId"]) for each in found if each["ResourceType"] in KEPT]
+    found = [
+        (each["ResourceType"], each["PhysicalResourceId"]) for page in pages for each in page["StackResourceSummaries"]
+    ]
+    return [each for each in found if each[0] in KEPT]
 
 
 def erase(options: argparse.Namespace) -> None:
-    """Delete a table that a deleted stack left."""
+    """Delete a table or a bucket that a deleted stack left."""
     account = sign_in(options.region)
-    dynamodb = account.client("dynamodb")
+    names = [name for name in (options.table, options.bucket) if name]
+    if not names:
+        sys.exit("What? Say TABLE=name or BUCKET=name, as `make destroy` has printed them.")
+    print(f"This deletes {' and '.join(names)} in account {account.number}, {account.region}, for good.")
+    agreed("Go on?", yes=options.yes)
     try:
-        table = dynamodb.describe_table(TableName=options.table)["Table"]
-        print(f"This deletes the table {options.table} in account {account.number}, {account.region}, for good:")
-        print(f"about {table['ItemCount']} items, everything that was said there.")
-        agreed("Go on?", yes=options.yes)
-        dynamodb.update_table(TableName=options.table, DeletionProtectionEnabled=False)
-        dynamodb.delete_table(TableName=options.table)
+        if options.table:
+            dynamodb = account.client("dynamodb")
+            dynamodb.update_table(TableName=options.table, DeletionProtectionEnabled=False)
+            dynamodb.delete_table(TableName=options.table)
+        if options.bucket:
+            empty_and_delete(account.client("s3"), options.bucket)
     except ClientError as error:
-        sys.exit(f"The table was not deleted: {error}")
-    print(f"The table {options.table} is deleted. Its backups end after 35 days.")
+        sys.exit(f"Not all was deleted: {error}")
+    print(f"{' and '.join(names)} deleted. Backups of a table end after 35 days.")
+
+
+def empty_and_delete(s3: Any, bucket: str) -> None:
+    """Delete a bucket, which takes an empty one."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        objects = [{"Key": each["Key"]} for each in page.get("Contents", ())]
+        if objects:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    s3.delete_bucket(Bucket=bucket)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -343,13 +365,13 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("--region", default=os.environ.get("AWS_REGION"))
         command.add_argument("--yes", action="store_true", help="ask nothing")
         command.set_defaults(do=function)
-        if name == "erase":
-            command.add_argument("table")
-        else:
+        if name != "erase":
             command.add_argument("--stage", default="prod")
+        if name != "down":
+            command.add_argument("--table", help="what a deleted stack left, or a restored backup")
+            command.add_argument("--bucket", help="what a deleted stack left")
         if name == "up":
             command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="the template's parameters")
-            command.add_argument("--table", help="a table to begin with: one that a stack left, or a restored backup")
     options = parser.parse_args(arguments)
     options.do(options)
 

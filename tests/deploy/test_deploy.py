@@ -79,7 +79,7 @@ def test_it_warns_of_an_account_that_runs_few_functions_at_once(tmp_path: Path) 
 def test_an_upgrade_keeps_what_was_said_and_a_destroyed_stack_leaves_it(project: Project) -> None:
     said = project.up("life")
     stack = project.stack("life")
-    table = stack.physical("Table")
+    table, bucket = stack.physical("Table"), stack.physical("Files")
     assert f"web       {stack.output('WebUrl')}\n" in said
     assert f"sockets   {stack.output('SocketUrl')}\n" in said
     assert f"npx wscat -c {stack.output('SocketUrl')}\n" in said
@@ -103,32 +103,41 @@ def test_an_upgrade_keeps_what_was_said_and_a_destroyed_stack_leaves_it(project:
 
     said = project.script("down", "--stage", "life", *HERE, "--yes")
     assert f"{table}\n      make erase TABLE={table} REGION={REGION}\n" in said
+    assert f"{bucket}\n      make erase BUCKET={bucket} REGION={REGION}\n" in said
     assert project.script("down", "--stage", "life", *HERE, "--yes", status=1) == (
         "There is no stack roost-life in account 000000000000, eu-west-1.\n"
     )
     dynamodb = stack.client("dynamodb")
     assert "before the upgrade" in json.dumps(dynamodb.scan(TableName=table)["Items"])
-    begun_again_with_it(project, table)
+    s3 = stack.client("s3")
+    s3.put_object(Bucket=bucket, Key="F1", Body=b"attached")
+    kept = ("--table", table, "--bucket", bucket)
+    begun_again_with_it(project, table, bucket)
 
-    assert "Nothing was done" in project.script("erase", table, *HERE, status=1, typed="no\n")
+    assert "Nothing was done" in project.script("erase", *kept, *HERE, status=1, typed="no\n")
     assert table in dynamodb.list_tables()["TableNames"]
-    project.script("erase", table, *HERE, "--yes")
+    project.script("erase", *kept, *HERE, "--yes")
     assert table not in dynamodb.list_tables()["TableNames"]
-    assert project.script("erase", table, *HERE, "--yes", status=1).startswith("The table was not deleted: ")
+    assert bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}
+    assert "Not all was deleted: " in project.script("erase", *kept, *HERE, "--yes", status=1)
+    assert "Say TABLE=name or BUCKET=name" in project.script("erase", *HERE, status=1)
     stack.close()
 
 
-def begun_again_with_it(project: Project, table: str) -> None:
+def begun_again_with_it(project: Project, table: str, bucket: str) -> None:
     """A stack with the table that an earlier one has left. It has the same stage, since MiniStack makes a table's name
     out of the stack's and would replace one of another name."""
-    assert "The table nobody cannot be taken: " in project.up("life", "--table", "nobody", status=1)
-    assert f"begins with the table {table}" in project.up("life", "--table", table)
+    assert "nobody cannot be taken: " in project.up("life", "--table", "nobody", status=1)
+    again = project.up("life", "--table", table, "--bucket", bucket)
+    assert f"It begins with what is in {table} and {bucket}.\n" in again
     stack = project.stack("life")
     assert stack.physical("Table") == table
     with wscat(stack.socket_url) as ana:
         ana.type("/history")
         ana.shows("#general anonymous: before the upgrade")
-    assert "roost-life has a table" in project.up("life", "--table", table, status=1)
+    assert stack.physical("Files") == bucket
+    assert stack.client("s3").get_object(Bucket=bucket, Key="F1")["Body"].read() == b"attached"
+    assert "roost-life has its own" in project.up("life", "--table", table, status=1)
     project.script("down", "--stage", "life", *HERE, "--yes")
     stack.close()
 
@@ -160,11 +169,11 @@ def refused_what_would_lose_it(project: Project) -> None:
 
 
 def test_make_passes_on_what_a_person_says() -> None:
-    words = ["REGION=eu-west-1", "YES=1", "TABLE=old", "SET=Guests=on Burst=5"]
+    words = ["REGION=eu-west-1", "YES=1", "TABLE=old", "BUCKET=files", "SET=Guests=on Burst=5"]
     for target, command in (
-        ("deploy", "up --stage prod --region eu-west-1 --yes --table old --set Guests=on Burst=5"),
+        ("deploy", "up --stage prod --region eu-west-1 --yes --table old --bucket files --set Guests=on Burst=5"),
         ("destroy", "down --stage prod --region eu-west-1 --yes"),
-        ("erase", "erase --region eu-west-1 --yes old"),
+        ("erase", "erase --region eu-west-1 --yes --table old --bucket files"),
     ):
         shown = subprocess.run(["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=True)
         assert f"-m scripts.deploy {command}" in " ".join(shown.stdout.split())

@@ -127,7 +127,7 @@ NARROW = (
     r"|arn:aws:execute-api:[^:*]+:\d+:\w+/\w+/(POST|DELETE)/@connections/\*"
     r"|arn:aws:logs:[^:*]+:\d+:log-group:\w+:\*"
     r"|arn:aws:(sqs|lambda):[^:*]+:\d+:(function:)?\w+"
-    r"|arn:aws:s3:::\w+/[^*]*\*?"
+    r"|arn:aws:s3:::\w+(/\*)?"
 )
 
 
@@ -183,6 +183,14 @@ def test_the_table_is_the_one_that_the_code_expects_and_outlives_the_stack() -> 
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["StreamSpecification"]["StreamViewType"] == expected["StreamSpecification"]["StreamViewType"]
     assert table["DeletionProtectionEnabled"] is True
+
+
+def test_the_bucket_is_closed_and_outlives_the_stack() -> None:
+    ((name, bucket),) = resources("AWS::S3::Bucket").items()
+    body = translated()["Resources"][name]
+    assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert "BucketName" not in bucket
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
 
 
 def test_every_function_writes_to_a_log_of_its_own_that_ends() -> None:

@@ -65,6 +65,12 @@ class Member:
 
     def calls(self, method: str, **arguments: str) -> dict[str, Any]:
         """Call a method, which must succeed."""
+        answered = self.asks(method, **arguments)
+        assert answered["ok"] is True, (method, answered)
+        return answered
+
+    def asks(self, method: str, **arguments: str) -> dict[str, Any]:
+        """Call a method."""
         request = urllib.request.Request(
             f"{self._stack.web_url}/api/{method}",
             json.dumps(arguments).encode(),
@@ -75,7 +81,6 @@ class Member:
                 answered: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method}: {error.code} {error.read()!r}") from None
-        assert answered["ok"] is True, (method, answered)
         return answered
 
     def stream(self) -> ClientConnection:
@@ -165,6 +170,41 @@ def web_api(stack: Stack, seconds: float) -> None:
         mia.calls("reactions.remove", channel=channel, timestamp=str(said["ts"]), name="wave")
         assert "by HTTP" in json.dumps(mia.calls("conversations.history", channel=channel))
     ben.calls("conversations.leave", channel=channel)
+
+
+def http(stack: Stack, seconds: float) -> None:
+    """Everything that the HTTP function does."""
+    web_api(stack, seconds)
+    files(stack)
+
+
+def files(stack: Stack) -> None:
+    """A file is brought, found missing where it was not, fetched and deleted."""
+    mia, _, channel = both_in_a_channel(stack)
+    expected = mia.calls("files.getUploadURLExternal", filename="a.txt", length="5")
+    file = str(expected["file_id"])
+    done = {"files": json.dumps([{"id": file}]), "channel_id": channel}
+    assert mia.asks("files.completeUploadExternal", **done)["error"] == "file_update_failed"
+    where = str(expected["upload_url"]).removeprefix(stack.output("WebUrl"))
+    fetch(urllib.request.Request(f"{stack.web_url}/{where}", b"bytes", {"Content-Type": "text/plain"}))
+    (shared,) = mia.calls("files.completeUploadExternal", **done)["files"]
+    link = str(shared["url_private"]).removeprefix(stack.output("WebUrl"))
+    asked = urllib.request.Request(f"{stack.web_url}/{link}")
+    asked.add_unredirected_header("Authorization", f"Bearer {mia.token}")
+    assert fetch(asked) == b"bytes"
+    mia.calls("files.delete", file=file)
+    kept = stack.client("s3").list_objects_v2(Bucket=stack.output("BucketName")).get("Contents", [])
+    assert file not in {each["Key"] for each in kept}, "still there"
+
+
+def fetch(request: urllib.request.Request) -> bytes:
+    """What is there, redirected or not."""
+    try:
+        with urllib.request.urlopen(request, timeout=40) as answer:
+            body: bytes = answer.read()
+            return body
+    except urllib.error.HTTPError as error:
+        raise AssertionError(f"{request.full_url}: {error.code} {error.read()!r}") from None
 
 
 # -- the push function ------------------------------------------------------------------------------------------------
