@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 
-.PHONY: tools help setup run build sam deploy destroy erase test test-release test-reference check format bench lock clean
+.PHONY: tools help setup run docs build sam deploy destroy erase test test-release test-reference check format bench lock clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: setup     ## lint, format and types
 format: setup    ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: setup      ## write docs/web-api.md from the table of methods
+	$(BIN)/python -m scripts.web_api
 
 build: setup     ## the folder that is uploaded to Lambda, in build/lambda
 	$(BIN)/python scripts/build_lambda.py
