@@ -27,6 +27,13 @@ def ministack_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def enforcing_endpoint() -> Iterator[str]:
+    """MiniStack that refuses what is not rightly signed."""
+    with ministack(auth=True) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
 def dynamodb_local_endpoint() -> Iterator[str]:
     with dynamodb_local() as endpoint:
         yield endpoint

@@ -50,6 +50,7 @@ UPLOAD_LIFE = 1800  # seconds that an upload may take to come
 _DOWNLOAD_LIFE = 300  # seconds that a link to the bytes is good
 _MAX_NAME = 255
 _MAX_LISTED = 1000  # files of one person or conversation that a list goes back
+_DROP_AFTER = 3600  # seconds for which what came at the last moment can still be completed
 _ERASE_AFTER = 60  # seconds: by then the process that deletes a file has done it, or has died
 _TYPES = mimetypes.MimeTypes()  # Python's own table: what a machine has installed must not matter
 _TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,62}/[a-z0-9][a-z0-9.+-]{0,126}")
@@ -140,9 +141,26 @@ class Files:
             upload=upload,
             upload_until=now + UPLOAD_LIFE,
         )
-        put = files.adding(row)
-        self._table.put(put.item, put.condition)
+        job = Job(f"drop-{row.id}", "drop_upload", {"user": row.user, "id": row.id, "at": 0})
+        drop = self._queue.operations(job, row.upload_until + _DROP_AFTER)
+        self._table.transact([files.adding(row), *drop])
         return row
+
+    def drop(self, file: str) -> None:
+        """Forget a file that its owner has not completed, and what has come of it."""
+        row = files.by_id(self._table, file)
+        if row is None or row.complete:
+            return
+        delete = files.dropping(row)
+        try:
+            self._table.delete(delete.key, delete.condition)
+        except ConditionFailed:  # it was completed meanwhile
+            return
+        self._forget_bytes(file)
+
+    def _forget_bytes(self, file: str) -> None:
+        self.blobs.delete(file)
+        self.blobs.delete(_thumb(file))
 
     def receive(self, file: str, secret: str, data: bytes) -> None:
         """Bytes that somebody brought with the secret. Raises `FileNotFound`, `NoFileData`, `FileUpdateFailed`."""
@@ -332,8 +350,7 @@ class Files:
             row = channels.by_id(self._table, share.channel)
             if row is not None:
                 self._taken_out(by, file, channel_of(row), share.ts)
-        self.blobs.delete(file)
-        self.blobs.delete(_thumb(file))
+        self._forget_bytes(file)
 
     def _taken_out(self, by: str, file: str, channel: Channel, ts: str) -> None:
         def deed() -> Writes:

@@ -73,6 +73,7 @@ class Later:
         self._kinds: dict[str, Callable[[_Due], None]] = {
             "send_message": self._send,
             "remind": self._remind,
+            "drop_upload": lambda due: files.drop(due.id),
             "erase_file": lambda due: files.erase(due.user, due.id),
         }
 

@@ -76,7 +76,7 @@ class ChatFunctions:
         self._running += 1
         connection = event["requestContext"].get("connectionId")
         if connection is None:
-            handle = self._serve_file if event["rawPath"].startswith(PREFIX) else self._handle
+            handle = self._serve_file if _is_file(event["rawPath"]) else self._handle
             self._hub.run(lambda: self._run(handle, event, done))
             return
         lane = self._lanes.get(connection)
@@ -123,6 +123,11 @@ class ChatFunctions:
             self._ended = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _GRACE_SECONDS)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path is one that the folder of files has signed. Clients show one at `/files/USER/FILE/NAME`."""
+    return path.startswith(PREFIX) and path.count("/") == PREFIX.count("/")
 
 
 def _never(event: Mapping[str, Any]) -> bool:

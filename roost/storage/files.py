@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from roost.storage.items import FileRow, FileShareRow, file_key, file_share_key, files_index, from_item, to_item
 from roost.storage.ranges import every
-from roost.storage.table import Condition, Equals, Missing, Put, Table
+from roost.storage.table import Condition, Delete, Equals, Missing, Put, Table
 
 
 def by_id(table: Table, file: str) -> FileRow | None:
@@ -31,6 +31,11 @@ def replacing(before: FileRow, after: FileRow) -> Put:
     listed = (files_index(after.user), _place(after)) if after.complete and not after.deleted else None
     known: Condition = Equals({"rev": before.rev})
     return Put(to_item(file_key(after.id), after, g1=listed), known)
+
+
+def dropping(row: FileRow) -> Delete:
+    """What forgets a file; fails if it has changed meanwhile."""
+    return Delete(file_key(row.id), Equals({"rev": row.rev}))
 
 
 def sharing(row: FileRow, share: FileShareRow) -> Put:

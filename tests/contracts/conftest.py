@@ -14,7 +14,6 @@ from roost.local.sqlite import SqliteTable
 from roost.storage.table import Table
 from roost.testing import MemoryTable
 from tests.engines import dynamo_table
-from tests.tools import ministack
 
 
 class Engine:
@@ -46,13 +45,6 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield chosen
         assert isinstance(chosen.table, DynamoTable)
         chosen.table.close()
-
-
-@pytest.fixture(scope="session")
-def enforcing_endpoint() -> Iterator[str]:
-    """MiniStack that refuses what is not rightly signed."""
-    with ministack(auth=True) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from slack_sdk import WebClient
 from slack_sdk.web.async_client import AsyncWebClient
 
 from scripts import tools
+from tests.contracts.test_blobs import multipart
 from tests.end_to_end.test_slack_sdk import Office, open_office
 
 UPLOADS = Path(__file__).with_name("uploads.mjs")
@@ -80,6 +81,16 @@ def test_the_node_client_uploads(office: Office, general: str) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     check(office, general, "from node")
+
+
+def test_a_browser_uploads_to_the_store_itself(office: Office, ana: WebClient, general: str) -> None:
+    asked = ana.api_call("files.getUploadForm", data={"filename": "bytes.bin", "length": 256})
+    headers, body = multipart(asked["upload"]["fields"], BYTES)
+    request = urllib.request.Request(asked["upload"]["url"], body, headers)
+    urllib.request.urlopen(request, timeout=10).close()
+    files = [{"id": asked["file_id"], "title": "Bytes"}]
+    ana.files_completeUploadExternal(files=files, channel_id=general, initial_comment="browser")
+    check(office, general, "browser")
 
 
 def test_a_scheduled_message_comes_in_time(ana: WebClient, general: str) -> None:

@@ -284,6 +284,16 @@ def test_uploads_that_are_refused(workspace: Workspace, ana: Member) -> None:
     assert request(workspace, "POST", url, b"hello")["statusCode"] == 404
 
 
+def test_an_upload_that_is_never_completed_is_dropped(workspace: Workspace, ana: Member) -> None:
+    dropped, kept = upload(ana), upload(ana)
+    ana.does("files.completeUploadExternal", files=[{"id": kept}])
+    pass_time(workspace, 1800 + 3601)
+    assert workspace.room.blobs.head(dropped) is None
+    assert ana.is_refused("files.completeUploadExternal", files=[{"id": dropped}]) == "file_not_found"
+    assert workspace.room.blobs.head(kept) is not None
+    assert ana.does("files.info", file=kept)["content"] == "hello"
+
+
 def test_completing_that_is_refused(workspace: Workspace, ana: Member, ben: Member) -> None:
     file, plans = upload(ana), ana.channel("plans", private=True)
     complete = "files.completeUploadExternal"
