@@ -156,6 +156,17 @@ class DeclaredTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """A function that gets the changes of a DynamoDB table."""
+
+    function: str
+    table: str  #: its name
+    arn: str
+    batch_size: int = 100
+    position: str = "LATEST"  #: or TRIM_HORIZON
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A whole app."""
 
@@ -168,6 +179,7 @@ class Service:
     http: HttpApi | None
     tables: tuple[DeclaredTable, ...] = ()
     rest: RestApi | None = None
+    streams: tuple[Stream, ...] = ()
     warnings: tuple[str, ...] = ()  #: what was left out and does not stop the app, each with its place in the file
 
 
@@ -229,6 +241,12 @@ class Given:
     environ: Mapping[str, str]
     overrides: Mapping[str, str]
     base_url: str
+
+
+def table_of(stream_arn: object) -> str | None:
+    """The table whose stream an ARN names: `arn:…:table/NAME/stream/…`."""
+    _, found, rest = str(stream_arn).partition(":table/")
+    return rest.partition("/stream/")[0] if found and "/stream/" in rest else None
 
 
 def api_id(service: str, stage: str, kind: str) -> str:

@@ -21,6 +21,7 @@ from roost.gateway.in_process import InProcessFunctions
 from roost.gateway.isolated import IsolatedFunctions
 from roost.gateway.packages import use_packages
 from roost.gateway.sockets import Sockets
+from roost.gateway.streams import Streams
 from roost.gateway.tables import create_tables, without_endpoint
 
 log = logging.getLogger("roost.gateway")
@@ -97,8 +98,14 @@ async def run(options: Options, say: Callable[[str], None]) -> None:
     functions = _functions(options, service, environment)
     gateway = server.Gateway(service, functions, sockets, listener, settings)
     await gateway.start()
+    streams = None
+    if endpoint is not None and service.streams:
+        streams = Streams(service.streams, functions, endpoint=endpoint, region=service.region)
+        await streams.start()
     say(_announcement(service, name, port))
     await _until_stopped()
+    if streams is not None:
+        await streams.stop()
     await gateway.stop()
 
 

@@ -15,7 +15,9 @@ from roost.gateway.definition import (
     HttpRoute,
     JwtAuthorizer,
     RestApi,
+    Stream,
     Unplayed,
+    table_of,
 )
 from roost.gateway.serverless_http import cognito_issuer
 from roost.gateway.yaml_file import Map, Problems
@@ -110,13 +112,23 @@ class HttpApis:
                     properties = self._template.value(event.get("Properties") or {}, line, f"event {name}", {})
                     yield key, str(name), properties, line
 
+    def streams(self) -> Iterator[Stream]:
+        """The functions that get the changes of tables."""
+        for key, name, properties, line in self._events("DynamoDB"):
+            table = table_of(properties.get("Stream"))
+            if table is None:
+                self._template.problems.warn(line, f"event {name} of {key} is not served here: it is of no table")
+                continue
+            position = str(properties.get("StartingPosition", "TRIM_HORIZON"))
+            yield Stream(key, table, str(properties["Stream"]), int(properties.get("BatchSize", 100)), position)
+
     def not_served(self) -> None:
         """Warn of events of other types."""
         for key in self._functions:
             events = (self._template.resources[key].get("Properties") or {}).get("Events")
             for name, event in events.items() if isinstance(events, dict) else []:
                 kind = event.get("Type") if isinstance(event, dict) else None
-                if kind not in ("HttpApi", "Api"):
+                if kind not in ("HttpApi", "Api", "DynamoDB"):
                     line = events.line_of(name) if isinstance(events, Map) else 1
                     self._template.problems.warn(line, f"event {name} of {key} ({kind}) is not served here")
 

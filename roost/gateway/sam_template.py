@@ -70,7 +70,7 @@ class _Reader:
         self._by_name = {function.name: key for key, function in functions.items()}
         websocket = self._websocket()
         apis = HttpApis(self, functions)
-        http, rest = apis.http(), apis.rest()
+        http, rest, streams = apis.http(), apis.rest(), tuple(apis.streams())
         apis.not_served()
         for logical, body in self.of_type(*_NOT_SERVED):
             self.problems.warn(body.line, f"{logical} ({body['Type']}) is not served here")
@@ -87,6 +87,7 @@ class _Reader:
             websocket=websocket,
             http=http,
             rest=rest,
+            streams=streams,
             tables=tables,
             warnings=tuple(self.problems.warnings),
         )

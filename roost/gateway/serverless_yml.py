@@ -13,7 +13,9 @@ from roost.gateway.definition import (
     Function,
     Given,
     Service,
+    Stream,
     api_id,
+    table_of,
 )
 from roost.gateway.intrinsics import ACCOUNT, NO_VALUE, Stack, Unresolved
 from roost.gateway.local_urls import local_urls
@@ -81,6 +83,7 @@ class _Reader:
             websocket=websocket,
             http=http,
             rest=rest,
+            streams=tuple(self._streams(functions)),
             tables=tables,
             warnings=tuple(self.problems.warnings),
         )
@@ -263,7 +266,7 @@ class _Reader:
                     yield key, event, at
 
     def _events_not_served(self) -> None:
-        served = {"websocket", "httpApi", "http"}
+        served = {"websocket", "httpApi", "http", "stream"}
         for key, body, _ in self._declared:
             events = body.get("events")
             for index, event in enumerate(events if isinstance(events, list) else []):
@@ -271,6 +274,21 @@ class _Reader:
                 if kinds and not served & set(map(str, kinds)):
                     line = events.line_of(index) if isinstance(events, List) else body.line_of("events")
                     self.problems.warn(line, f"event {kinds[0]} of {key} is not served here")
+
+    def _streams(self, functions: Mapping[str, Function]) -> Iterator[Stream]:
+        for key, event, line in self.events("stream", functions):
+            value = self.variables.resolve(event["stream"], line)
+            body = value if isinstance(value, dict) and "arn" in value else {"arn": value}
+            try:
+                arn = self.stack.value(body["arn"])
+            except Unresolved:
+                arn = None
+            table = table_of(arn)
+            if table is None:
+                self.problems.warn(line, f"event stream of {key} is not served here: it is of no DynamoDB table")
+                continue
+            position = str(body.get("startingPosition", "TRIM_HORIZON"))
+            yield Stream(key, table, str(arn), int(body.get("batchSize", 10)), position)
 
     def function_at(self, value: Any, functions: Mapping[str, Function]) -> str | None:
         """The function of this file that a name or an ARN means, or None. Raises `Unresolved`."""

@@ -40,26 +40,30 @@ def create_tables(tables: Sequence[DeclaredTable], *, endpoint: str | None, regi
     """
     if endpoint is None or not tables:
         return []
+    client = local_client("dynamodb", endpoint, region)
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
-        raise GatewayError(
-            "declared tables are created with boto3, which is not installed: pip install boto3"
-        ) from None
-    try:
-        client = boto3.session.Session().client(  # a session of its own: the default one belongs to the functions
-            "dynamodb",
-            endpoint_url=endpoint,
-            region_name=region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106  made up: the endpoint is a local one
-            config=Config(retries={"total_max_attempts": 2}, connect_timeout=3),
-        )
         return [_create(client, table) for table in tables]
     except (ClientError, BotoCoreError) as error:
         raise GatewayError(f"cannot create tables at {endpoint}: {error}") from None
+
+
+def local_client(service: str, endpoint: str, region: str) -> Any:
+    """A boto3 client for what the person runs here. Raises `GatewayError` where boto3 is not installed."""
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError:
+        raise GatewayError("DynamoDB is reached with boto3, which is not installed: pip install boto3") from None
+    session: Any = boto3.session.Session(  # of its own: the default one belongs to the functions
+        region_name=region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106  made up: the endpoint is a local one
+    )
+    return session.client(
+        service, endpoint_url=endpoint, config=Config(retries={"total_max_attempts": 2}, connect_timeout=3)
+    )
 
 
 def _create(client: Any, table: DeclaredTable) -> str:
