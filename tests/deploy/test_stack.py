@@ -42,5 +42,9 @@ def test_a_revoked_token_ends_its_streams(stack: Stack) -> None:
 
 def test_what_the_push_function_gives_up_is_among_the_dead_letters(stack: Stack) -> None:
     push(stack, {"type": "nothing that it knows"})
-    queue = stack.client("sqs").receive_message(QueueUrl=stack.physical("DeadLetters"), WaitTimeSeconds=20)
-    assert json.loads(queue["Messages"][0]["Body"])["requestPayload"] == {"type": "nothing that it knows"}
+    sqs, url = stack.client("sqs"), stack.physical("DeadLetters")
+    given_up: list[object] = []
+    while {"type": "nothing that it knows"} not in given_up:  # other tests leave theirs there, too
+        messages = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, MaxNumberOfMessages=10).get("Messages")
+        assert messages, given_up
+        given_up += [json.loads(message["Body"])["requestPayload"] for message in messages]
