@@ -19,7 +19,7 @@ from roost.local.meter import Meter, MeteredPush
 from roost.local.metered_table import MeteredTable
 from roost.local.sqlite import SqliteTable
 from roost.settings import Settings
-from roost.storage.table import Item, Key, Operation, Put, item_size, key_of
+from roost.storage.table import Item, Key, Operation, Page, Put, item_size, key_of
 from roost.testing import FakeClock, MemoryPush, http_event, socket_event
 from tests.engines import new_table
 
@@ -153,6 +153,12 @@ class Counting(DynamoTable):
             missing = {key for key, item in zip(keys, found, strict=True) if item is None}
             self.counted[self.actions.current().action][1] += len(missing)
         return found
+
+    def query(self, pk: str, **range_: Any) -> Page:
+        page = super().query(pk, **range_)
+        if self.adds_up_a_set and not page.items:
+            self.counted[self.actions.current().action][1] += 1
+        return page
 
     def transact(self, operations: Sequence[Operation]) -> None:
         if not self.adds_up_a_set:
