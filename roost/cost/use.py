@@ -76,6 +76,7 @@ class Day(msgspec.Struct, omit_defaults=True):
     uses: list[Use] = []
     names: dict[str, str] = {}  #: of channels, by id
     table_bytes: int = 0  #: how large the data was when last looked at
+    file_bytes: int = 0  #: and the files
 
     def add(self, uses: Iterable[Use]) -> None:
         """Add some use to what the day has of its kind."""
@@ -91,7 +92,10 @@ class Day(msgspec.Struct, omit_defaults=True):
 
     def stored(self) -> Quantities:
         """What it costs to have kept the data for this day."""
-        return Quantities(table_gb_months=self.table_bytes / 1e9 / _DAYS_IN_MONTH)
+        return Quantities(
+            table_gb_months=self.table_bytes / 1e9 / _DAYS_IN_MONTH,
+            file_gb_months=self.file_bytes / 1e9 / _DAYS_IN_MONTH,
+        )
 
 
 class Folder:

@@ -7,11 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from roost.cost.use import Day, Folder, Use
 from roost.local.meter import Meter
 from roost.storage.channels import by_id
 from roost.storage.table import Table, TableError
+
+_FILES_SECONDS = 900.0
 
 log = logging.getLogger("roost.local")
 
@@ -27,6 +30,7 @@ class Ledger:
         *,
         connections: Callable[[], int],
         size: Callable[[], int],
+        files: Path,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
@@ -34,6 +38,8 @@ class Ledger:
         self._table = table
         self._connections = connections
         self._size = size
+        self._files = files
+        self._files_looked = -_FILES_SECONDS
         self._clock = clock
         self._looked = clock()
         self._writing = threading.Lock()  # a stop does not wait for the write before it
@@ -70,11 +76,20 @@ class Ledger:
     def _write(self, day: Day) -> None:
         with self._writing:
             day.table_bytes = self._size()
+            day.file_bytes = self._file_bytes(day)
             for channel in {use.channel for use in day.uses} - day.names.keys() - {""}:
                 row = by_id(self._table, channel)
                 if row is not None:
                     day.names[channel] = row.name
             self._folder.write(day)
+
+    def _file_bytes(self, day: Day) -> int:
+        """What all files come to; looked at now and then, since every one of them is."""
+        now = time.monotonic()
+        if day.file_bytes and now - self._files_looked < _FILES_SECONDS:
+            return day.file_bytes
+        self._files_looked = now
+        return sum(file.stat().st_size for file in self._files.rglob("*") if file.is_file())
 
     def _date(self) -> str:
         return time.strftime("%Y-%m-%d", time.gmtime(self._clock()))

@@ -33,6 +33,7 @@ from roost.local.waiting import Hub
 from roost.settings import Settings
 from roost.storage.jobs import Queue
 
+FILES = "files"  # in the data folder
 _STAGE = "roost"
 _SWEEP_SECONDS = 10.0
 _SWEEP_ITEMS = 2_000  # of which the expired are removed; small, since a sweep shares the writer with people
@@ -183,7 +184,7 @@ async def serve(
     listener = server.listen(host, port)
     store = open_store(data, table_url, os.environ)
     alone = store.table.exclusive
-    blobs = FolderBlobs(data / "files")
+    blobs = FolderBlobs(data / FILES)
     try:
         sockets = Sockets(loop)
         meter = Meter()
@@ -208,7 +209,14 @@ async def serve(
         await gateway.start()
         indexer.start()
         stop = _stop_signal(loop)
-        ledger = Ledger(Folder(store.use), meter, store.table, connections=lambda: len(sockets.open), size=store.size)
+        ledger = Ledger(
+            Folder(store.use),
+            meter,
+            store.table,
+            connections=lambda: len(sockets.open),
+            size=store.size,
+            files=data / FILES,
+        )
         others = [asyncio.create_task(each) for each in (_sweep(store), ledger.keep(_METER_SECONDS))]
         gc.freeze()  # what stands now stands until the end: the collector need not look at it again
         started(Running(host, listener.getsockname()[1], store.place, setup))

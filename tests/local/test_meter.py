@@ -257,6 +257,7 @@ def ledger(chat: Chat, folder: Path, connections: int = 0) -> Ledger:
         chat.store,
         connections=lambda: connections,
         size=lambda: 12_345,
+        files=folder.with_name("files"),
         clock=lambda: chat.clock.now,
     )
 
@@ -275,6 +276,17 @@ def test_days_are_written_apart_with_names_minutes_and_size(chat: Chat, tmp_path
     assert first.table_bytes == 12_345
     assert [use.minutes for use in first.uses if use.action == "connections"] == [3.0]
     assert [use.minutes for use in second.uses] == [3 * 24 * 60.0]
+
+
+def test_files_are_looked_at_too(chat: Chat, tmp_path: Path) -> None:
+    kept = tmp_path / "files" / "ab" / "F1"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"x" * 1000)
+    chat.event("CONNECT", "a")
+    asyncio.run(ledger(chat, tmp_path / "use").flush())
+    (day,) = Folder(tmp_path / "use").month("2027-01")
+    assert day.file_bytes == 1000
+    assert day.stored().file_gb_months == pytest.approx(1000 / 1e9 * 12 / 365)
 
 
 def test_a_restart_goes_on_with_the_day_and_silence_writes_nothing(chat: Chat, tmp_path: Path) -> None:
