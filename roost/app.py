@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from roost import pages
+from roost import oidc, pages
 from roost.chat.chat import MAX_UPLOAD, Chat
 from roost.chat.errors import NotAuthed, RateLimited, Refused, TooManyStreams
 from roost.chat.limits import RateLimit
@@ -69,6 +69,7 @@ class App:
         self.chat = Chat(table, push, clock, {"text": render, STREAM: stream}, queue, blobs, upload_bytes)
         self._text = TextProtocol(self.chat)
         self._stream = EventStream(self.chat, settings.home)
+        self._sign_in = None if settings.oidc is None else oidc.SignIn(self.chat, settings, settings.oidc)
         self._api = WebApi(self.chat, settings)
         self._transfers = Transfers(self.chat)
         self._limit = RateLimit(LINES_A_MINUTE, 60.0) if settings.limits else None
@@ -202,6 +203,8 @@ class App:
             return self._api_call(event, context, path.removeprefix("/api/"))
         if path.startswith(TRANSFERS):
             return self._transfers.handle(event)
+        if self._sign_in is not None and path in (oidc.START, oidc.CALLBACK) and method == "GET":
+            return self._sign_in.handle(event)
         if path in pages.PAGES and method in ("GET", "HEAD"):
             return {"statusCode": 200, "headers": dict(pages.HEADERS), "body": pages.page(path)}
         if path != "/":

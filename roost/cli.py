@@ -74,13 +74,15 @@ def serve(
     """
     from roost.gateway.log import set_up
     from roost.local.serve import serve as run
-    from roost.settings import Settings
+    from roost.settings import Oidc, Settings
 
     set_up(json=json_logs)
     private = _is_loopback(host)
     settings = Settings(
         guests=private if guests is None else guests == "on",
         limits=not private if limits is None else limits == "on",
+        url=os.environ.get("ROOST_URL", ""),
+        oidc=Oidc.from_environment(os.environ),
     )
 
     def announce(running: Running) -> None:

@@ -1,7 +1,7 @@
-"""The page behind set-up, invite and password links, for as long as there is no other client at hand.
+"""The page behind set-up, invite, password and sign-in links, for as long as there is no other client at hand.
 
-One page for all three. The code stands behind `#`, which browsers keep to themselves, and the page calls the Web API as
-any client does.
+One page for all of them. The code stands behind `#`, which browsers keep to themselves, and the page calls the Web API
+as any client does.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import base64
 import hashlib
 
 #: path → what its page is called, the method that it calls, and the fields that the method wants.
-PAGES = {
+PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "/setup": ("Set up Roost", "auth.signup", ("name", "email", "password")),
     "/join": ("Join Roost", "auth.signup", ("name", "email", "password")),
+    "/signin": ("Sign in to Roost", "auth.exchange", ()),
     "/password": ("Choose a new password", "auth.resetPassword", ("password",)),
 }
 

@@ -16,6 +16,7 @@ ALLOWED = {
     "roost/gateway": {"roost.gateway"},
     "roost/cost": {"roost.cost", "roost.storage.table"},
     "roost/app.py": {
+        "roost.oidc",
         "roost.pages",
         "roost.chat",
         "roost.storage",
@@ -27,6 +28,7 @@ ALLOWED = {
     "roost/slack": {"roost.slack", "roost.chat", "roost.storage", "roost.settings"},
     "roost/stream.py": {"roost.slack", "roost.chat", "roost.storage"},
     "roost/frames.py": {"roost.chat", "roost.storage"},
+    "roost/oidc.py": {"roost.chat", "roost.settings", "roost.slack.arguments"},
     "roost/pages.py": set(),
     "roost/settings.py": set(),
     "roost/aws": {"roost.aws", "roost.app", "roost.chat.ports", "roost.settings"}

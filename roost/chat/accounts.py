@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -22,6 +22,7 @@ from roost.chat.errors import (
     InvalidAuth,
     InvalidCode,
     InvalidEmail,
+    NotInvited,
     Refused,
     TooManyTries,
 )
@@ -135,6 +136,60 @@ class Accounts:
     def has_owner(self) -> bool:
         """Whether the workspace was set up."""
         return accounts.has_owner(self._table)
+
+    # -- by an identity provider ------------------------------------------------------------------------------------
+
+    def let_in(self, issuer: str, subject: str, email: str, name: str, domains: Collection[str]) -> str:
+        """Somebody whom an identity provider has told apart and whose address it has verified: a code that begins one
+        session. Raises `NotInvited`, `AccountInactive` and other refusals."""
+        link = digest(f"{issuer} {subject}")
+        user = accounts.linked(self._table, link)
+        row = self._people.row(user) if user else self._linked(link, fold_email(email), name, domains)
+        if row.deactivated:
+            raise AccountInactive
+        return self._invites.for_session(row)
+
+    def _linked(self, link: str, email: str, name: str, domains: Collection[str]) -> UserRow:
+        """The member with this address from now on, or a new one.
+
+        Nobody has verified an address that a member gave themselves. So whoever may have claimed it before its owner
+        came loses what they could come back with: the password, and every session and token.
+        """
+        user = accounts.user_of_email(self._table, self._core.workspace.team, email)
+        if user:
+            try:
+                self._table.transact([accounts.linking(link, user), accounts.losing_password(user)])
+            except TransactionFailed:
+                raise InvalidCode("Somebody signed in so a moment ago. Try again.") from None
+            self._people.revoke_all(user)
+            return self._people.row(user)
+        found = self._invites.of_email(email)
+        if found is None and email.rpartition("@")[2] not in domains:
+            raise NotInvited
+
+        def also(row: UserRow) -> Sequence[Operation]:
+            used = [] if found is None else [accounts.using(found[0], self._invites.by_digest(found[0], "invite"))]
+            return [accounts.linking(link, row.id), *used]
+
+        role = "member" if found is None else found[1].role
+        called = self._people.free_name(email.partition("@")[0])
+        full = clean_user_name(name) if name.strip() else ""
+        row = self._people.add(called, also, email=email, real_name=full, role=role)
+        if found is not None:
+            self.into(row, found[1].channels, found[1].by)
+        return row
+
+    def exchange(self, code: str) -> tuple[str, UserRow]:
+        """The session that a code begins. Raises `InvalidCode` and `AccountInactive`."""
+        invite = self._invites.use(code, "session")
+        row = self._people.row(invite.user)
+        if row.deactivated:
+            raise AccountInactive
+        try:
+            self._table.transact([accounts.using(digest(code.strip()), invite)])
+        except TransactionFailed:
+            raise InvalidCode from None
+        return self.session(row), row
 
     # -- changing ---------------------------------------------------------------------------------------------------
 

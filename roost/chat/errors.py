@@ -717,3 +717,10 @@ class PermissionDenied(Refused):
 
     code = "permission_denied"
     sentence = "Guests may not do that."
+
+
+class NotInvited(Refused):
+    """Somebody whom nobody invited, and of no domain whose people may come by themselves."""
+
+    code = "not_authorized"
+    sentence = "Nobody has invited that address. Ask an admin for an invite."

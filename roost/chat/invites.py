@@ -6,6 +6,7 @@ whoever withdraws it.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 
@@ -30,6 +31,7 @@ from roost.storage.items import TEAM_PREFS, InviteRow, UserRow
 LIFE = 7 * 86400  # seconds, unless said otherwise
 MAX_LIFE = 90 * 86400
 PASSWORD_LIFE = 86400
+SESSION_CODE_LIFE = 60
 MAX_USES = 1000
 MAX_CHANNELS = 50
 WHO_INVITES = "who_can_invite"  #: the workspace's setting: `admins`, the default, or `members`
@@ -96,6 +98,19 @@ class Invites:
     def for_password(self, user: UserRow, by: str = "") -> tuple[str, InviteRow]:
         """A link with which a member chooses a new password, within a day."""
         return self._keep("password", by, PASSWORD_LIFE, user=user.id)
+
+    def for_session(self, user: UserRow) -> str:
+        """A code that begins one session of a member, within a minute: for a browser that comes from elsewhere."""
+        return self._keep("session", "", SESSION_CODE_LIFE, user=user.id)[0]
+
+    def of_email(self, folded: str) -> tuple[str, InviteRow] | None:
+        """An invite for this very address as (digest, row), if there is one."""
+        everyone = accounts.invites(self._table, self._core.workspace.team)
+        theirs = [hashed for hashed, row in everyone if row.kind == "invite" and row.email == folded]
+        for hashed in theirs:
+            with contextlib.suppress(InvalidCode):
+                return hashed, self.by_digest(hashed, "invite")
+        return None
 
     def _keep(
         self,

@@ -100,6 +100,12 @@ class SignIn(Arguments, frozen=True):
     password: str
 
 
+class Exchange(Arguments, frozen=True):
+    """`auth.exchange`"""
+
+    code: str
+
+
 class ResetPassword(Arguments, frozen=True):
     """`auth.resetPassword`"""
 
@@ -140,6 +146,12 @@ def sign_in(call: Call, arguments: SignIn) -> dict[str, Any]:
     """`auth.signin`: a session token for an address and its password."""
     with _throttled():
         token, row = call.chat.accounts.sign_in(arguments.email, arguments.password, ip=call.ip)
+    return _session(call, token, row)
+
+
+def exchange(call: Call, arguments: Exchange) -> dict[str, Any]:
+    """`auth.exchange`: a session token for the code with which an identity provider's answer ends."""
+    token, row = call.chat.accounts.exchange(arguments.code)
     return _session(call, token, row)
 
 

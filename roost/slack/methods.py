@@ -79,6 +79,7 @@ METHODS: dict[str, Method] = {
         Method("auth.revoke", auth.revoke, auth.Revoke),
         Method("auth.signup", auth.sign_up, auth.SignUp, tier=1, tokens=_NOBODY, own=True),
         Method("auth.signin", auth.sign_in, auth.SignIn, tier=2, tokens=_NOBODY, own=True),
+        Method("auth.exchange", auth.exchange, auth.Exchange, tier=2, tokens=_NOBODY, own=True),
         Method("auth.resetPassword", auth.reset_password, auth.ResetPassword, tier=1, tokens=_NOBODY, own=True),
         Method("auth.signout", auth.sign_out, Nothing, tokens=PEOPLE, own=True),
         Method("auth.signoutEverywhere", auth.sign_out_everywhere, Nothing, _ACCOUNT, 2, PEOPLE, own=True),

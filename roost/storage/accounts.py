@@ -7,6 +7,7 @@ from roost.storage.items import (
     CountRow,
     EmailRow,
     InviteRow,
+    LinkRow,
     OwnerRow,
     PasswordRow,
     UserRow,
@@ -15,6 +16,7 @@ from roost.storage.items import (
     from_item,
     invite_key,
     invites_index,
+    link_key,
     password_key,
     to_item,
     user_key,
@@ -62,6 +64,22 @@ def taking_email(team: str, folded: str, user: str) -> Put:
 def leaving_email(team: str, folded: str) -> Delete:
     """What makes an address nobody's."""
     return Delete(email_key(team, folded))
+
+
+def losing_password(user: str) -> Delete:
+    """What leaves a member without a password."""
+    return Delete(password_key(user))
+
+
+def linked(table: Table, digest: str) -> str:
+    """The id of the member whom an identity provider means, "" where it was never here before; strong."""
+    item = table.get(link_key(digest))
+    return "" if item is None else from_item(item, LinkRow).user
+
+
+def linking(digest: str, user: str) -> Put:
+    """What says whom an identity provider means; fails if it means somebody."""
+    return Put(to_item(link_key(digest), LinkRow(user=user)), Missing())
 
 
 # -- the owner --------------------------------------------------------------------------------------------------------

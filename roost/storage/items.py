@@ -358,11 +358,17 @@ class OwnerRow(Row, frozen=True):
     user: str
 
 
+class LinkRow(Row, frozen=True):
+    """Which member an identity provider means."""
+
+    user: str
+
+
 class InviteRow(Row, frozen=True):
     """Lets people become members, or one member choose a new password. Only the SHA-256 of its code is kept."""
 
     id: str
-    kind: str  #: invite, setup, password
+    kind: str  #: invite, setup, password, session
     by: str
     created: int
     expires: int
@@ -371,7 +377,7 @@ class InviteRow(Row, frozen=True):
     channels: list[str] = []
     email: str = ""  #: of the only one who may use it
     label: str = ""
-    user: str = ""  #: whose password may be chosen
+    user: str = ""  #: whose password may be chosen, or whose session this begins
 
 
 class CountRow(Row, frozen=True):
@@ -613,6 +619,11 @@ def prefs_key(user: str) -> Key:
 def invite_key(digest: str) -> Key:
     """An invite, by the SHA-256 of its code."""
     return Key(f"IN#{digest}", "META")
+
+
+def link_key(digest: str) -> Key:
+    """Whom an identity provider means, by the SHA-256 of its name and what it calls them."""
+    return Key(f"OI#{digest}", "META")
 
 
 def count_key(what: str, whose: str, span: int) -> Key:
