@@ -163,12 +163,13 @@ class App:
     def _message(self, event: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         """Act on a message; whatever hinders it becomes one line back, or one frame."""
         connection = ConnectionId(context["connectionId"])
-        kind = ""
+        body = event.get("body") or ""
+        kind = STREAM if body[:1] == "{" else ""  # until the store has said it: programs, of any kind, read JSON
         try:
             row = seats.get(self.chat.core.table, connection)
             if row is None:
                 raise NotAuthed
-            kind, body = row.kind, event.get("body") or ""
+            kind = row.kind
             if self._limit is not None and not self._limit.allows(connection, self._clock.now_us() / 1_000_000):
                 raise TooFast
             if kind == STREAM:

@@ -148,7 +148,7 @@ class Channels:
         row = channels.by_name(self._table, self._core.workspace.team, name)
         if row is None:
             rights.check(person, Act.CREATE, Channel(ChannelId(""), name, private=False, created=0), text=True)
-            row = channels.create(self._table, self._core.workspace.team, name, person.id, self._core.now)
+            row = self._make_public(person, name)
         channel = channel_of(row)
         member = members.get(self._table, channel.id, person.id) is not None
         rights.check(person, Act.ENTER, channel, member=member, text=True)
@@ -160,20 +160,51 @@ class Channels:
         """A new channel whose only member is who made it. Raises a `Refused`, `NameTaken` among them."""
         rights.check(person, Act.CREATE, Channel(ChannelId(""), name, private=private, created=0))
         check_channel_name(name)
-        core, team = self._core, self._core.workspace.team
-        row = channels.new(name, person.id, core.now, private=private)
-        creation = channels.creation(team, row)
+        row = channels.new(name, person.id, self._core.now, private=private)
+        channel = channel_of(row)
+        joining = members.joining(row.id, MembershipRow(user=person.id, since=self._core.now))
+        joined = self._note(channel, person, MemberJoined(user=person.id), "channel_join", [joining], {})
+        first, events = self._core.beginning(row.id, joined, events=2, messages=1)
+        self._make(row, first)
+        self._core.tell(channel, events)
+        self._tell_joined(person.id, row)
+        return row
+
+    def _make_public(self, person: Person, name: str) -> ChannelRow:
+        """A public channel without members for a text connection; or the one of this name, if somebody was quicker."""
+        row = channels.new(name, person.id, self._core.now)
+        first, _ = self._core.beginning(row.id, lambda place: ([], []), events=0, messages=0)
         try:
-            self._table.transact([*creation, members.joining(row.id, MembershipRow(user=person.id, since=core.now))])
+            self._make(row, first)
+        except NameTaken:
+            there = channels.by_name(self._table, self._core.workspace.team, name)
+            if there is None:
+                raise
+            return there
+        return row
+
+    def _make(self, row: ChannelRow, first: list[Operation]) -> None:
+        """Store a new channel with the beginning of its log, in one transaction; a public one is told of to everybody.
+
+        Raises `NameTaken`.
+        """
+        team = self._core.workspace.team
+        operations = [*channels.rows(team, row), *first]
+
+        def deed() -> Writes:
+            if self._table.get(channel_name_key(team, row.name)) is not None:
+                raise NameTaken("There is a channel of that name.")
+            return lambda place: ([ChannelCreated(channel=row)], operations)
+
+        if not row.private:
+            self._core.happen_to_all(deed)
+            return
+        try:
+            self._table.transact(operations)
         except TransactionFailed as failure:
             if isinstance(failure.reasons[1], ConditionFailed):
                 raise NameTaken("There is a channel of that name.") from None
             raise
-        if not private:
-            core.happen_to_all(lambda: lambda place: ([ChannelCreated(channel=row)], []))
-        self._noted(channel_of(row), person, [MemberJoined(user=person.id)], "channel_join")
-        self._tell_joined(person.id, row)
-        return row
 
     def find_direct(self, person: Person, others: Sequence[str]) -> ChannelRow | None:
         """The direct conversation with these people, if there is one."""
@@ -433,10 +464,6 @@ class Channels:
             ]
 
         return write
-
-    def _noted(self, channel: Channel, person: Person, events: Sequence[AnyEvent], subtype: str) -> None:
-        (event,) = events
-        self._core.happen(channel, lambda: self._note(channel, person, event, subtype, [], {}), events=2, messages=1)
 
 
 _SENTENCES = {

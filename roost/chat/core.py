@@ -83,6 +83,23 @@ class Core:
         now = self.clock.now_us()
         self.delivery.whisper(None, Recorded("", 0, format_ts(now), event), user, now // 1000)
 
+    def beginning(
+        self, stream: str, writes: Writes, *, events: int, messages: int
+    ) -> tuple[list[Operation], Sequence[Recorded]]:
+        """What begins a new conversation's log, for the transaction that makes it; and what is to be told then."""
+        made: list[Recorded] = []
+
+        def write(place: Place) -> Written:
+            happened, operations = writes(place)
+            made.extend(_recorded(stream, Appended(place.ts, place.seq), happened))
+            return Written([to_row(event, place.ts) for event in happened], operations)
+
+        return self.log.beginning(stream, Change(write, events, messages)), made
+
+    def tell(self, channel: Channel, events: Sequence[Recorded]) -> None:
+        """Tell who should know of what was stored already."""
+        self.delivery.tell(channel, events, None, self._gateway_time(None))
+
     def _append(
         self, stream: str, deed: Deed, events: int, messages: int, once: Key | None
     ) -> tuple[Appended, Sequence[AnyEvent]]:

@@ -63,9 +63,14 @@ class Delivery:
     def tell_all(self, events: Sequence[Recorded], time: int) -> None:
         """Push events of the workspace to every member's event streams. Never raises."""
         render = self._renderers.get(STREAM)
-        if render is not None:
+        if render is None:
+            return
+        try:
             users = [user.id for user in people.everybody(self._table, events[0].stream)]
-            self.tell_users(users, [render(None, event) for event in events], time)
+        except TableError as error:
+            log.warning("nobody was told", extra={"fields": {"error": type(error).__name__}})
+            return
+        self.tell_users(users, [render(None, event) for event in events], time)
 
     def whisper(self, channel: Channel | None, event: Recorded, user: str, time: int) -> None:
         """Push an event that is in no log to the event streams of one member. Never raises."""

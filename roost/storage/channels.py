@@ -18,7 +18,7 @@ from roost.storage.items import (
     head_key,
     to_item,
 )
-from roost.storage.table import ConditionFailed, Missing, Operation, Put, Table, TransactionFailed
+from roost.storage.table import Missing, Operation, Put, Table, TransactionFailed
 
 
 def by_id(table: Table, channel: str) -> ChannelRow | None:
@@ -61,29 +61,18 @@ def new(
     )
 
 
-def create(table: Table, team: str, name: str, creator: str, now: int) -> ChannelRow:
-    """A new public channel with its name lock and its empty log, in one transaction; or the one of this name."""
-    row = new(name, creator, now)
-    try:
-        table.transact(creation(team, row))
-    except TransactionFailed as failure:
-        lock = failure.reasons[1]
-        if isinstance(lock, ConditionFailed) and lock.item is not None:
-            there = by_id(table, from_item(lock.item, ChannelNameRow).channel)
-            if there is not None:
-                return there
-        raise
-    return row
-
-
-def creation(team: str, row: ChannelRow) -> list[Operation]:
-    """What makes a channel; the name lock stands second. A private one is not in the index."""
+def rows(team: str, row: ChannelRow) -> list[Operation]:
+    """What makes a channel, but for its log: its row and the lock on its name. A private one is not in the index."""
     index = None if row.private else (channels_index(team), row.name)
     return [
         Put(to_item(channel_key(row.id), row, g1=index), Missing()),
         Put(to_item(channel_name_key(team, row.name), ChannelNameRow(channel=row.id)), Missing()),
-        Put(to_item(head_key(row.id), EMPTY_HEAD), Missing()),
     ]
+
+
+def creation(team: str, row: ChannelRow) -> list[Operation]:
+    """What makes a channel in which nothing has happened."""
+    return [*rows(team, row), Put(to_item(head_key(row.id), EMPTY_HEAD), Missing())]
 
 
 def create_direct(table: Table, team: str, row: ChannelRow, joins: Sequence[Operation]) -> tuple[ChannelRow, bool]:

@@ -134,6 +134,14 @@ class Log:
                 raise doubts[-1] from None  # a write whose answer was lost may still happen
             raise
 
+    def beginning(self, stream: str, change: Change) -> list[Operation]:
+        """What begins a new log with a change: a part of the transaction that makes what the log is of."""
+        now = self._now_us()
+        ts, seconds = format_ts(now), now // 1_000_000
+        events, changed = change.write(Place(ts, 1, change.messages, seconds))
+        head = HeadRow(seq=change.events, mc=change.messages, ts=now)
+        return [Put(to_item(head_key(stream), head), Missing()), *_logged(stream, ts, 1, seconds, events), *changed]
+
     def _append(self, stream: str, change: Change | Callable[[], Change], doubts: list[StoreUnavailable]) -> Appended:
         began = self._now_us()
         for attempt in range(_TRIES):
@@ -201,9 +209,7 @@ class Log:
                 condition=Equals({"seq": old_seq, "ts": old_ts}),
             )
         ]
-        for number, event in enumerate(events, old_seq + 1):
-            operations.append(Put(to_item(log_key(stream, ts, number), event, x=seconds + LOG_LIFE)))
-        operations += changed
+        operations += [*_logged(stream, ts, old_seq + 1, seconds, events), *changed]
         if change.once is not None:
             once = IdempotencyRow(ts=ts, seq=old_seq + 1, by=by)
             operations.append(Put(to_item(change.once, once, x=seconds + IDEMPOTENCY_LIFE), Missing()))
@@ -291,3 +297,8 @@ class Log:
                     break
                 after = page.next
         return found
+
+
+def _logged(stream: str, ts: str, first: int, now: int, events: Sequence[EventRow]) -> list[Operation]:
+    """What writes events, from the seq `first` on."""
+    return [Put(to_item(log_key(stream, ts, seq), event, x=now + LOG_LIFE)) for seq, event in enumerate(events, first)]
