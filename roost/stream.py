@@ -31,6 +31,7 @@ from roost.storage.items import SocketRow, WorkspaceRow
 MAX_TYPING = 20  # people in a channel up to which typing is told
 HELLO = '{"type":"hello"}'
 GOODBYE = '{"type":"goodbye"}'
+MAX_ID = 255  # characters
 MAX_WRONG = 20  # frames a minute that are none, with the last of which a stream is closed
 _NO_FRAME = frozenset({"invalid_json", "invalid_type"})
 _MAX_RESUMED = 500  # logs in one resume
@@ -166,6 +167,8 @@ class EventStream:
         except msgspec.ValidationError as error:
             raise InvalidArguments(str(error)) from None
         check_text(asked.text)
+        if max(map(len, (asked.channel, asked.thread_ts, *asked.ids, *asked.streams)), default=0) > MAX_ID:
+            raise InvalidArguments("no id is as long as that")
         return act(_Asked(connection, row, person, asked))
 
     # -- frames -----------------------------------------------------------------------------------------------------

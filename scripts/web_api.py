@@ -122,9 +122,7 @@ def page() -> str:
     missing = [name for name in SLACK if name not in METHODS]
     parts = [_INTRO.replace("{tiers}", tiers)]
     parts.append("## Slack's methods\n\n" + _table(ours))
-    parts.append(
-        "## Roost's own methods\n\nFor its own clients, under the names of Slack's own client where it has one.\n"
-    )
+    parts.append("## Roost's own methods\n\nFor its own clients, under the names of Slack's own where it has one.\n")
     parts.append(_table(own))
     parts.append("## Not answered\n\n" + "\n".join(f"* `{name}`" for name in missing) + "\n")
     return "\n".join(parts)

@@ -21,6 +21,11 @@ from roost.slack.errors import ApiError, InvalidArguments
 MAX_BODY = 1_000_000  # bytes of a call's arguments
 _MAX_NESTING = 32
 _MAX_FIELDS = 1000
+_MAX_ID = 255  # characters, more than any id has and less than a key of the table may
+_IDS = frozenset({
+    "bookmark_id", "bot", "channel", "channel_id", "email", "file", "file_id", "handle", "id", "invite", "message_ts",
+    "reminder", "scheduled_message_id", "thread_ts", "timestamp", "token_id", "ts", "user", "user_id", "usergroup",
+})  # fmt: skip
 _CODES = {"limit": "invalid_limit", "cursor": "invalid_cursor"}  # Slack's, for arguments that are of another type
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -177,7 +182,7 @@ def typed(values: Mapping[str, Any], kind: type[A], missing: Mapping[str, str]) 
             check_text(value)
         elif not isinstance(value, Upload):
             _check_json(name, value)
-    known = {name: value for name, value in values.items() if not isinstance(value, Upload)}
+    known = {name: _cut(name, value) for name, value in values.items() if not isinstance(value, Upload)}
     try:
         return msgspec.convert(known, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -185,6 +190,11 @@ def typed(values: Mapping[str, Any], kind: type[A], missing: Mapping[str, str]) 
         if place in _CODES:
             raise ApiError(_CODES[place]) from None
         raise InvalidArguments(str(error)) from None
+
+
+def _cut(name: str, value: object) -> object:
+    """An id as it is looked up: what is longer than any id is not there, and neither is its beginning."""
+    return value[:_MAX_ID] if name in _IDS and isinstance(value, str) else value
 
 
 def check_text(text: str) -> None:
@@ -211,7 +221,7 @@ def names(value: str | list[str]) -> list[str]:
         except msgspec.DecodeError:
             raise InvalidArguments("not a list") from None
     parts = value.split(",") if isinstance(value, str) else value
-    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    return list(dict.fromkeys(part.strip()[:_MAX_ID] for part in parts if part.strip()))
 
 
 def nested(value: object, code: str) -> Any:
