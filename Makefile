@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 
-.PHONY: tools help setup run docs build sam deploy destroy erase test test-release test-reference check format bench lock clean
+.PHONY: tools help setup run docs build sam deploy destroy erase test test-release test-reference check format bench lock clean demo-data
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ erase: sam       ## delete for good what `make destroy` left: TABLE=name BUCKET=
 bench: setup     ## measure against the budgets: ratios, all sides in one run
 	@$(BIN)/python scripts/tools.py node ministack
 	$(BIN)/python -m bench
+
+demo-data: setup ## a made-up workspace to look at: DATA=folder, MESSAGES=20000
+	$(BIN)/python -m scripts.demo_data --data $(or $(DATA),demo) --messages $(or $(MESSAGES),20000)
 
 tools: setup     # what tests talk to: Node packages, an AWS emulator, what deploys and what checks templates
 	@$(BIN)/python scripts/tools.py node ministack sam checkov runtime osls

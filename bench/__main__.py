@@ -1,4 +1,4 @@
-"""`python -m bench [fanout|roundtrip|idle|start|aws …] [--rounds N] [--quick]`: measure, compare, report.
+"""`python -m bench [fanout|roundtrip|idle|start|aws|scale …] [--rounds N] [--quick]`: measure, compare, report.
 
 Everything is a ratio of sides that ran in turn in one go, since a machine's speed drifts; absolute figures stand beside
 them for orientation. Exit status 1 if a *must* does not hold. The figures also go to `bench/results/` as JSON.
@@ -13,10 +13,10 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import aws, measures
+from bench import aws, measures, scale
 from bench.measures import Row
 
-MEASURES = {**measures.MEASURES, "aws": aws.aws}
+MEASURES = {**measures.MEASURES, "aws": aws.aws, "scale": scale.scale}
 RESULTS = Path(__file__).parent / "results"
 
 

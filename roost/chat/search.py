@@ -70,9 +70,9 @@ class Search:
             for seq, row in events:
                 recorded = from_row(channel, seq, row)
                 if isinstance(recorded.event, MessagePosted):
-                    _note(found, recorded.ts, recorded.event.message)
+                    noted(found, recorded.ts, recorded.event.message)
                 elif isinstance(recorded.event, MessageChanged):
-                    _note(found, recorded.event.target, recorded.event.message)
+                    noted(found, recorded.event.target, recorded.event.message)
             search.add(self._table, channel, found, events[-1][0] if events else head)
 
     def behind(self) -> list[str]:
@@ -317,7 +317,7 @@ def _texts(value: object) -> Iterator[str]:
 _READ = frozenset({"text", "title", "pretext", "fallback", "author_name", "footer", "value", "alt_text"})
 
 
-def _note(found: dict[str, list[str]], ts: str, row: MessageRow) -> None:
+def noted(found: dict[str, list[str]], ts: str, row: MessageRow) -> None:
     """Add what a message is found by."""
     if row.subtype not in _SPOKEN:
         return
