@@ -12,6 +12,7 @@ import pytest
 from websockets.sync.client import connect
 
 from roost import cli
+from roost.cost import report
 from roost.cost.estimate import Assumptions
 from tests.tools import ROOST, ROOT, roost_serve, start_serve
 
@@ -113,3 +114,13 @@ def test_every_assumption_is_an_option_and_on_the_page_with_its_default() -> Non
     for name, field in fields.items():
         default = "by size" if field.default is None else f"{field.default:g}"
         assert f"| `--{name.replace('_', '-')}` | {default} |" in page, name
+
+
+def test_the_pages_table_is_the_estimate() -> None:
+    page = (ROOT / "docs" / "cost.md").read_text()
+    for people in (10, 50, 500):
+        answer = report.estimated(Assumptions(people=people))
+        row = (
+            f"| {people} people | {people * 32 * 22:,} | ${answer['total']:.2f} | ${answer['after_always_free']:.2f} |"
+        )
+        assert row in page, row
