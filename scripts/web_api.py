@@ -28,7 +28,8 @@ SLACK: dict[str, str] = {
     "chat.postEphemeral": "channel_not_found not_in_channel user_not_in_channel is_archived no_text",
     "chat.meMessage": "channel_not_found not_in_channel is_archived no_text",
     "chat.getPermalink": "channel_not_found message_not_found",
-    "chat.scheduleMessage": "channel_not_found time_in_past time_too_far invalid_time",
+    "chat.scheduleMessage": "channel_not_found time_in_past time_too_far invalid_time "
+    "restricted_too_many",
     "chat.scheduledMessages.list": "channel_not_found invalid_cursor",
     "chat.deleteScheduledMessage": "channel_not_found invalid_scheduled_message_id", "chat.unfurl": "",
     "conversations.list": "invalid_types invalid_limit invalid_cursor", "conversations.info": "channel_not_found",
@@ -76,11 +77,12 @@ SLACK: dict[str, str] = {
     "reminders.add": "cannot_parse user_not_found cannot_add_bot cannot_add_others", "reminders.list": "",
     "reminders.info": "not_found", "reminders.complete": "not_found", "reminders.delete": "not_found",
     "search.messages": "no_query", "search.files": "no_query", "search.all": "no_query",
-    "files.getUploadURLExternal": "missing_argument file_upload_size_restricted",
-    "files.completeUploadExternal": "file_not_found channel_not_found not_in_channel",
+    "files.getUploadURLExternal": "missing_argument no_file_data file_too_large file_uploads_disabled",
+    "files.completeUploadExternal": "file_not_found file_deleted file_update_failed channel_not_found "
+    "not_in_channel channels_limit_exceeded",
     "files.info": "file_not_found file_deleted", "files.list": "user_not_found unknown_type",
     "files.delete": "file_not_found file_deleted cant_delete_file",
-    "files.sharedPublicURL": "file_not_found not_allowed",
+    "files.sharedPublicURL": "file_not_found file_deleted",
     "files.revokePublicURL": "file_not_found", "files.upload": "method_deprecated",
     "views.open": "", "views.push": "", "views.update": "", "views.publish": "", "dialog.open": "",
 }  # fmt: skip
@@ -89,6 +91,9 @@ SLACK: dict[str, str] = {
 PARTLY: dict[str, str] = {
     "chat.postMessage": "`unfurl_links`, `unfurl_media`, `mrkdwn`, `parse` and `link_names` are ignored",
     "chat.update": "`file_ids` and `reply_broadcast` are ignored",
+    "files.getUploadURLExternal": "a file is one request: 10 MB, on AWS 4.4 MB; `files.getUploadForm` takes more",
+    "reminders.add": "for oneself alone, and once; words are English",
+    "users.setPhoto": "the picture is kept as it comes: `crop_x`, `crop_y` and `crop_w` are ignored",
     "files.upload": "as at Slack since 2025: always `method_deprecated`",
     "rtm.connect": "`batch_presence_aware` and `presence_sub` are ignored: subscribe by frame",
     "team.info": "of this workspace alone",

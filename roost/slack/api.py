@@ -22,7 +22,7 @@ from roost.slack.call import Call
 from roost.slack.errors import ApiError, TooFast
 from roost.slack.methods import METHODS, TIERS, Method
 from roost.storage.log import Busy
-from roost.storage.table import Conflict, StoreUnavailable, Throttled
+from roost.storage.table import Conflict, InvalidItem, StoreUnavailable, Throttled
 
 _HEADERS = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}
 _encode = msgspec.json.Encoder().encode
@@ -53,6 +53,8 @@ class WebApi:
             body = {"ok": False, "error": refusal.code, **refusal.more}
         except Refused as refusal:
             body = {"ok": False, "error": refusal.code}
+        except InvalidItem:  # an id longer than any key, or more of something than an item holds
+            body = {"ok": False, "error": "invalid_arguments"}
         except StoreUnavailable:
             body = {"ok": False, "error": "fatal_error", "request_id": request_id}
         return {"statusCode": status, "headers": headers, "body": _encode(body).decode()}

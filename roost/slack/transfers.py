@@ -16,7 +16,7 @@ from roost.chat.ports import BlobsUnavailable, BlobTooLarge
 from roost.chat.uploads import uploaded
 from roost.slack.arguments import header, raw_body
 from roost.slack.errors import ApiError
-from roost.storage.table import StoreUnavailable, Throttled
+from roost.storage.table import InvalidItem, StoreUnavailable, Throttled
 
 _UPLOAD, _PRIVATE, _THUMB, _PUBLIC = "/upload/v1/", "/files-pri/", "/files-tmb/", "/files-pub/"
 _PICTURE = "/pictures/"  #: faces and emoji, for whoever knows their key
@@ -49,7 +49,7 @@ class Transfers:
             return _text(400, refusal.sentence)
         except ApiError:
             return _text(400, "The body is not what it says.")
-        except Refused:
+        except (Refused, InvalidItem):
             return _text(404, "There is no such file.")
 
     def _take(self, event: Mapping[str, Any], path: str) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from roost.storage.items import BookmarkRow, bookmark_key, to_item
 from tests.slack.workspace import Member, Workspace
 
 LINK = {"type": "link", "title": "Plans", "link": "https://example.com/plans"}
@@ -46,8 +47,10 @@ def test_what_is_refused(workspace: Workspace, ana: Member, wrong: dict[str, str
 
 
 def test_a_hundred_bookmarks_are_enough(workspace: Workspace, ana: Member) -> None:
-    for _ in range(100):
-        ana.does("bookmarks.add", channel_id=workspace.general, **LINK)
+    for number in range(99):
+        row = BookmarkRow(id=f"Bk{number}", title="x", link="https://x.example", created=0, by=ana.id)
+        workspace.room.table.put(to_item(bookmark_key(workspace.general, row.id), row))
+    ana.does("bookmarks.add", channel_id=workspace.general, **LINK)
     assert ana.is_refused("bookmarks.add", channel_id=workspace.general, **LINK) == "too_many_bookmarks"
 
 

@@ -149,6 +149,17 @@ def test_rights_are_asked_at_each_request(workspace: Workspace, ana: Member, ben
     assert fetch(ana, url.replace("-F", "-FX")) is None
 
 
+@pytest.mark.parametrize("file", ["", "-", "T1", "T1-", "T1-F" + "x" * 3000, "T1-F#x", "é", "T1-F1-x"])
+@pytest.mark.parametrize("kind", ["files-pri", "files-tmb", "files-pub"])
+def test_what_names_no_file_leads_nowhere(ana: Member, kind: str, file: str) -> None:
+    assert fetch(ana, f"/{kind}/{file}/name") is None
+
+
+def test_an_id_that_is_too_long_for_any_key_is_refused(ana: Member) -> None:
+    assert ana.is_refused("files.info", file="F" * 3000) == "invalid_arguments"
+    assert ana.is_refused("bookmarks.list", channel_id="C" * 3000) in ("channel_not_found", "invalid_arguments")
+
+
 def test_a_token_without_the_scope_gets_nothing(workspace: Workspace, ana: Member) -> None:
     url = share(ana, workspace.general, upload(ana))["files"][0]["url_private"]
     assert fetch(workspace.member("cy", scopes=("chat:write",)), url) is None

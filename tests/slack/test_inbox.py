@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from roost.storage import follows
+from roost.storage import follows, members
+from roost.storage.items import MembershipRow
 from tests.slack.workspace import Member, Workspace
 
 
@@ -142,8 +143,9 @@ def test_mentions_are_paged(workspace: Workspace, ana: Member, ben: Member) -> N
 
 
 def test_the_first_hundred_are_notified(workspace: Workspace, ana: Member) -> None:
-    people = [workspace.member(f"m{number}") for number in range(102)]
-    ana.posts(workspace.general, " ".join(f"<@{each.id}>" for each in people))
-    table = workspace.room.table
-    reached = [bool(follows.mentions(table, each.id, "", 1)[0]) for each in people]
+    table, people = workspace.room.table, [f"U{number}" for number in range(102)]
+    for user in people:
+        table.put(members.joining(workspace.general, MembershipRow(user=user, since=0)).item)
+    ana.posts(workspace.general, " ".join(f"<@{user}>" for user in people))
+    reached = [bool(follows.mentions(table, user, "", 1)[0]) for user in people]
     assert reached == [True] * 100 + [False] * 2
