@@ -462,7 +462,7 @@ def check_text(text: str) -> None:
     """Raise unless this can be a message."""
     if not text or text.isspace():
         raise NoText
-    if len(text) > MAX_CHARACTERS or _utf8_size(text) > MAX_BYTES:
+    if len(text) > MAX_CHARACTERS or _size(text) > MAX_BYTES:
         raise MessageTooLong
 
 
@@ -470,14 +470,13 @@ def check_size(text: str, composed: Composition) -> None:
     """Raise `MessageTooLong` unless a message with all that belongs to it fits one event."""
     files = msgspec.json.encode(composed.files).decode() if composed.files else ""
     parts = (text, composed.blocks, composed.attachments, composed.metadata, files)
-    if len(text) > MAX_CHARACTERS or sum(map(_utf8_size, parts)) > MAX_BYTES:
+    if len(text) > MAX_CHARACTERS or sum(map(_size, parts)) > MAX_BYTES:
         raise MessageTooLong
 
 
-def _utf8_size(text: str) -> int:
-    if text.isascii():
-        return len(text)
+def _size(text: str) -> int:
+    """The bytes of a text in a frame, where line breaks, quotes and control characters are escaped."""
     try:
-        return len(text.encode())
+        return len(msgspec.json.encode(text)) - 2
     except UnicodeEncodeError:  # a lone surrogate
         raise InvalidCharset from None

@@ -198,6 +198,8 @@ def channel_type(channel: Channel) -> str:
 
 # -- messages ----------------------------------------------------------------------------------------------------------
 
+_MAX_BOTH = 30 * 1024  # bytes of a message as it is and as it was
+
 _TOMBSTONE = "This message was deleted."
 
 
@@ -319,8 +321,7 @@ def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, tea
             changed = Message(channel_.id, Ts(happened.target), happened.message)
             new = message(changed, team, metadata=True, url=url)
             hidden = {"type": "message", "subtype": "message_changed", "hidden": True, "ts": ts, "message": new}
-            before: Json = {"previous_message": {**new, "text": happened.before}} if happened.before else {}
-            return hidden | before | place
+            return hidden | _previous(new, happened.before) | place
         case MessageDeleted():
             deleted = {"type": "message", "subtype": "message_deleted", "hidden": True, "ts": ts}
             thread = {"thread_ts": happened.thread} if happened.thread else {}
@@ -355,6 +356,13 @@ def _of_channel(channel_: Channel, place: Json, happened: AnyEvent, ts: str, tea
         case ChannelChanged():
             return _channel_changed(happened, channel_)
     raise AssertionError(f"an event of the workspace in a channel's log: {happened}")
+
+
+def _previous(new: Json, before: str) -> Json:
+    """The message as it was, where there is room for both: a frame over 32 KB is split, which few clients can read."""
+    previous = {**new, "text": before}
+    fits = len(msgspec.json.encode((new, previous))) < _MAX_BOTH
+    return {"previous_message": previous} if before and fits else {}
 
 
 def _letter(place: Json) -> Json:
