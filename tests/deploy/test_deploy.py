@@ -11,6 +11,7 @@ import pytest
 
 from tests.deploy.stack import REGION, Project
 from tests.deploy.template import resources, translated
+from tests.end_to_end.test_blog_post import exchange
 from tests.tools import ROOT, free_port, ministack, wscat
 
 HERE = ("--region", REGION)
@@ -76,7 +77,9 @@ def test_it_warns_of_an_account_that_runs_few_functions_at_once(tmp_path: Path) 
 # -- the life of a stack ----------------------------------------------------------------------------------------------
 
 
-def test_an_upgrade_keeps_what_was_said_and_a_destroyed_stack_leaves_it(project: Project) -> None:
+def test_two_people_talk_as_in_the_blog_post_and_what_was_said_outlives_upgrades_and_the_stack(
+    project: Project,
+) -> None:
     said = project.up("life")
     stack = project.stack("life")
     table, bucket = stack.physical("Table"), stack.physical("Files")
@@ -85,6 +88,7 @@ def test_an_upgrade_keeps_what_was_said_and_a_destroyed_stack_leaves_it(project:
     assert f"npx wscat -c {stack.output('SocketUrl')}\n" in said
     assert f"roost user add NAME --table 'dynamodb://{table}?region={REGION}'\n" in said
     assert re.search(rf"^  {re.escape(stack.output('WebUrl'))}setup#[\w-]{{43}}$", said, re.MULTILINE)
+    exchange(stack.socket_url)
     with wscat(stack.socket_url) as ana, wscat(stack.socket_url) as ben:
         ana.type("before the upgrade")
         ben.hears("#general anonymous: before the upgrade")

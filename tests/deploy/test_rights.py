@@ -90,7 +90,7 @@ def without(stack: Stack, right: Right) -> Iterator[None]:
 @pytest.mark.parametrize("right", RIGHTS, ids=lambda right: f"{right.role} {right.action}")
 def test_without_any_of_its_rights_something_fails(stack: Stack, right: Right) -> None:
     with without(stack, right), pytest.raises(AssertionError):
-        USES[right.role](stack, 3.0)
+        USES[right.role](stack, 2.0)
 
 
 def test_large_audiences_are_told_by_the_push_function_or_by_the_function_itself(crowded: Stack) -> None:

@@ -12,11 +12,6 @@ from websockets.typing import Origin
 
 from tests.deploy.stack import Stack
 from tests.deploy.uses import Member, hears, push
-from tests.end_to_end.test_blog_post import exchange
-
-
-def test_two_people_talk_as_in_the_blog_post(stack: Stack) -> None:
-    exchange(stack.socket_url)
 
 
 def test_the_web_address_says_where_the_sockets_are(stack: Stack) -> None:
