@@ -49,7 +49,7 @@ class Transfers:
             return _text(400, refusal.sentence)
         except ApiError:
             return _text(400, "The body is not what it says.")
-        except (Refused, InvalidItem):
+        except (Refused, InvalidItem, UnicodeEncodeError):
             return _text(404, "There is no such file.")
 
     def _take(self, event: Mapping[str, Any], path: str) -> Response:

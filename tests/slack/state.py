@@ -20,6 +20,7 @@ class State:
         self.channels: dict[str, Json] = {}  #: those that they belong to
         self.messages: dict[str, dict[str, Json]] = {}  #: channel → ts → message, replies among them
         self.members: dict[str, set[str]] = {}
+        self.bookmarks: dict[str, dict[str, Json]] = {}  #: channel → id → bookmark
         self.users: dict[str, Json] = {}
         self.places: dict[str, int] = {}  #: stream → seq of the last event that was applied
         self.epoch = ""
@@ -44,6 +45,8 @@ class State:
         who = self._member
         self.channels[channel] = who.does("conversations.info", channel=channel)["channel"]
         self.members[channel] = set(who.does("conversations.members", channel=channel, limit=1000)["members"])
+        bookmarks = who.does("bookmarks.list", channel_id=channel)["bookmarks"]
+        self.bookmarks[channel] = {each["id"]: each for each in bookmarks}
         kept: dict[str, Json] = {}
         for message in who.does("conversations.history", channel=channel, limit=900, include_all_metadata=True)[
             "messages"
@@ -62,6 +65,7 @@ class State:
                 channel: {ts: _message(each) for ts, each in kept.items()} for channel, kept in self.messages.items()
             },
             "members": self.members,
+            "bookmarks": self.bookmarks,
             "users": {user: {**each, "updated": 0} for user, each in self.users.items()},
         }
 
@@ -102,10 +106,10 @@ class State:
         for channel in [each for each in self.places if each not in heads]:
             self._forget(channel)
         for each in self._member.does("users.conversations", types=KINDS, limit=1000)["channels"]:
-            self.channels[each["id"]] |= {name: each[name] for name in ("last_read", "is_open") if name in each}
+            self.channels[each["id"]] |= {"unread_from": ""} | {name: each[name] for name in _OWN if name in each}
 
     def _forget(self, channel: str) -> None:
-        for kept in (self.channels, self.messages, self.members, self.places, self._early):
+        for kept in (self.channels, self.messages, self.members, self.bookmarks, self.places, self._early):
             kept.pop(channel, None)
 
     # -- what each event changes ------------------------------------------------------------------------------------
@@ -119,8 +123,12 @@ class State:
                 self.places[channel] = event["head"]
         elif kind.endswith("_left"):
             self._forget(event["channel"])
-        elif kind.endswith("_marked") and event["channel"] in self.channels:
-            self.channels[event["channel"]]["last_read"] = event["ts"]
+        elif kind == "channel_notifications_changed":
+            self.channels[event["channel"]] |= {name: event[name] for name in ("is_muted", "notification_level")}
+        elif kind == "channel_unread_from":
+            self.channels[event["channel"]]["unread_from"] = event["ts"]
+        elif kind.endswith("_marked") and event.get("channel") in self.channels:
+            self.channels[event["channel"]] |= {"last_read": event["ts"], "unread_from": ""}
         elif kind.endswith(("_open", "_close")) and event["channel"] in self.channels:
             self.channels[event["channel"]]["is_open"] = kind.endswith("_open")
 
@@ -136,6 +144,8 @@ class State:
             self.members[event["channel"]].add(event["user"])
         elif kind == "member_left_channel":
             self.members[event["channel"]].discard(event["user"])
+        elif kind.startswith("bookmark_"):
+            self._bookmarked(event)
         elif kind in ("channel_rename", "group_rename"):
             self.channels[event["channel"]["id"]] |= {"name": event["channel"]["name"]}
         elif kind.endswith("_archive"):
@@ -200,6 +210,12 @@ class State:
         if not message["reactions"]:
             del message["reactions"]
 
+    def _bookmarked(self, event: Json) -> None:
+        kept = self.bookmarks[event["channel"]]
+        kept.pop(event["bookmark"]["id"], None)
+        if event["type"] != "bookmark_removed":
+            kept[event["bookmark"]["id"]] = event["bookmark"]
+
     def _pinned(self, event: Json) -> None:
         channel, item = event["channel_id"], event["item"]
         message = self.messages[channel].get(item["message"]["ts"])
@@ -211,6 +227,10 @@ class State:
         else:
             message.pop("pinned_to", None)
             message.pop("pinned_info", None)
+
+
+#: What of a conversation is one person's own, so that no log tells of it.
+_OWN = ("last_read", "is_open", "is_muted", "notification_level", "unread_from")
 
 
 def _tombstone(gone: Json) -> Json:
@@ -232,7 +252,8 @@ def _message(message: Json) -> Json:
 
 def _place(channel: Json) -> Json:
     names = ("id", "name", "is_private", "is_im", "is_mpim", "is_archived", "is_open", "user", "last_read")
-    shown: dict[str, Any] = {name: channel.get(name) for name in names}
+    shown: dict[str, Any] = {name: channel.get(name) for name in (*names, "is_muted", "notification_level")}
+    shown["unread_from"] = channel.get("unread_from", "")
     for what in ("topic", "purpose"):
         shown[what] = channel.get(what, {}).get("value")
     return shown

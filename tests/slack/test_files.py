@@ -149,7 +149,7 @@ def test_rights_are_asked_at_each_request(workspace: Workspace, ana: Member, ben
     assert fetch(ana, url.replace("-F", "-FX")) is None
 
 
-@pytest.mark.parametrize("file", ["", "-", "T1", "T1-", "T1-F" + "x" * 3000, "T1-F#x", "é", "T1-F1-x"])
+@pytest.mark.parametrize("file", ["", "-", "T1", "T1-", "T1-F" + "x" * 3000, "T1-F#x", "é", "T1-F1-x", "T1-F1\ud800-x"])
 @pytest.mark.parametrize("kind", ["files-pri", "files-tmb", "files-pub"])
 def test_what_names_no_file_leads_nowhere(ana: Member, kind: str, file: str) -> None:
     assert fetch(ana, f"/{kind}/{file}/name") is None

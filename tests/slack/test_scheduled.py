@@ -99,6 +99,12 @@ def test_times_that_are_refused(workspace: Workspace, ana: Member, seconds: int,
     assert ana.is_refused("chat.scheduleMessage", channel=workspace.general, post_at=at, text="x") == code
 
 
+def test_the_list_of_a_hidden_channel_is_that_of_none(ana: Member, ben: Member) -> None:
+    hidden = ana.channel("plans", private=True)
+    for channel in (hidden, "C0"):
+        assert ben.is_refused("chat.scheduledMessages.list", channel=channel) == "channel_not_found"
+
+
 def test_other_refusals(workspace: Workspace, ana: Member, ben: Member) -> None:
     plans = ana.channel("plans", private=True)
     at = int(workspace.clock.now) + 60

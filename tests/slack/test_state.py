@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from roost.chat.streams import MAX_REPLAY
+from roost.settings import Settings
 from tests.slack.state import State
+from tests.slack.test_files import PNG, share, upload
 from tests.slack.workspace import Json, Member, Stream, Workspace
 
 
@@ -18,7 +20,7 @@ class Scene:
     """A channel and a direct conversation of three people, with some history; `ben` watches."""
 
     def __init__(self) -> None:
-        self.workspace = Workspace()
+        self.workspace = Workspace(settings=Settings(url="http://localhost:8000/"))  # of files, in events too
         self.ana, self.ben, self.cleo = self.workspace.ana, self.workspace.member("ben"), self.workspace.member("cleo")
         self.channel = self.ana.channel("plans", self.ben)
         self.hidden = self.ana.channel("hidden", self.ben, self.cleo, private=True)
@@ -65,6 +67,25 @@ def thirty_react(scene: Scene) -> None:
         person = scene.workspace.member(f"m{number}")
         person.does("conversations.join", channel=scene.channel)
         person.does("reactions.add", channel=scene.channel, timestamp=scene.said, name="tada")
+
+
+def shares(scene: Scene, **more: Any) -> list[str]:
+    """Ana shares two files; their ids."""
+    files = [upload(scene.ana), upload(scene.ana, PNG, "dot.png")]
+    share(scene.ana, scene.channel, *files, **more)
+    return files
+
+
+def bookmarks(scene: Scene) -> Json:
+    """Ana adds a bookmark; how it is named in a call."""
+    link = {"type": "link", "title": "x", "link": "https://x.example"}
+    made = scene.ana.does("bookmarks.add", channel_id=scene.channel, **link)["bookmark"]
+    return {"channel_id": scene.channel, "bookmark_id": made["id"]}
+
+
+def wants(scene: Scene, name: str, value: str) -> Json:
+    """Ben says how much he wants to hear."""
+    return scene.ben.does("users.prefs.setNotifications", channel_id=scene.channel, name=name, value=value)
 
 
 ACTIONS: dict[str, Act] = {
@@ -146,6 +167,22 @@ ACTIONS: dict[str, Act] = {
     ),
     "close, and somebody writes": both(
         does("ben", "conversations.close", "direct"), does("ana", "chat.postMessage", "direct", text="still there?")
+    ),
+    "a message with files": lambda scene: shares(scene, initial_comment="look"),
+    "files in a thread": lambda scene: shares(scene, thread_ts=scene.root),
+    "a file is deleted": lambda scene: scene.ana.does("files.delete", file=shares(scene)[0]),
+    "a message with files is deleted": lambda scene: (
+        shares(scene),
+        scene.ana.does("chat.delete", channel=scene.channel, ts=scene.ana.reads(scene.channel)[0]["ts"]),
+    ),
+    "a bookmark": lambda scene: bookmarks(scene),
+    "a bookmark is changed": lambda scene: scene.ben.does("bookmarks.edit", title="new", **bookmarks(scene)),
+    "a bookmark is removed": lambda scene: scene.ben.does("bookmarks.remove", **bookmarks(scene)),
+    "muting": lambda scene: wants(scene, "muted", "true"),
+    "a level": lambda scene: wants(scene, "desktop", "nothing"),
+    "unread from here": does("ben", "conversations.markUnread", ts="@said"),
+    "unread from here, and read": both(
+        does("ben", "conversations.markUnread", ts="@said"), does("ben", "conversations.mark", ts="@pinned")
     ),
     "a new member": lambda scene: scene.workspace.member("dora"),
     "a member changes": lambda scene: scene.ana.does("users.admin.setAdmin", user=scene.cleo.id),
