@@ -66,7 +66,7 @@ def month(team: Assumptions) -> Quantities:
     asked = 1 + team.reactions + team.edits + team.searches + team.thread_reads + team.mark_reads + team.page_reads
     resumed = connections - person_days
     http = messages * asked + person_days * team.boot_requests + resumed * team.resume_requests
-    requests = http + pings + 2 * connections
+    requests = http + pings + 2 * connections + appends * model.FOLLOWED
     return Quantities(
         ws_messages=(appends + messages * team.other_events) * receivers + 2 * pings,
         ws_minutes=person_days * minutes,

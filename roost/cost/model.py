@@ -8,6 +8,7 @@ REQUEST_SECONDS = 0.016  # an event that reads something and answers
 APPEND_SECONDS = 0.024  # an append besides: the transaction, and the channel's head before it
 POST_SECONDS = 0.015  # one round of posts to @connections
 POSTS_AT_ONCE = 32
+FOLLOWED = 1  # requests of the function that follows an append through the table's stream; in a rush several share one
 LOG_BYTES = 340  # a request's START, END and REPORT lines
 SHARD_ABOVE = 2_000  # receivers that one function serves itself; above, others are invoked
 SHARD = 2_500  # receivers for each of those

@@ -57,7 +57,7 @@ def _grouped(uses: Iterable[Use], key: Callable[[Use], str]) -> dict[str, list[U
 
 def _summary(uses: Sequence[Use]) -> dict[str, Any]:
     return {
-        "messages": sum(use.appends for use in uses),
+        "changes": sum(use.appends for use in uses),
         "pushes": sum(use.ws_out for use in uses),
         "minutes": sum(use.minutes for use in uses),
     }
@@ -101,17 +101,17 @@ def estimated_text(answer: dict[str, Any]) -> str:
 def metered_text(answer: dict[str, Any]) -> str:
     """A metered month, for people."""
     lines = [f"{answer['month']}: what was done here would have cost this much on AWS,", f"{_PRICES}:", ""]
-    lines += [f"  {'day':<24}{'messages':>10}{'pushes':>10}{'connected':>12}{'cost':>12}"]
+    lines += [f"  {'day':<24}{'changes':>10}{'pushes':>10}{'connected':>12}{'cost':>12}"]
     lines += [_row(day["date"], day) for day in answer["days"]]
     if answer["channels"]:
-        lines += ["", f"  {'channel':<24}{'messages':>10}{'pushes':>10}{'':>12}{'cost':>12}"]
+        lines += ["", f"  {'channel':<24}{'changes':>10}{'pushes':>10}{'':>12}{'cost':>12}"]
         lines += [_row(f"#{each['name'] or each['id']}", each) for each in answer["channels"]]
     return "\n".join([*lines, "", *_services(answer)])
 
 
 def _row(name: str, each: dict[str, Any]) -> str:
     connected = f"{each['minutes'] / 60:,.1f} h" if each["minutes"] else ""
-    return f"  {name:<24}{each['messages']:>10,}{each['pushes']:>10,}{connected:>12}{_dollars(each['cost']):>12}"
+    return f"  {name:<24}{each['changes']:>10,}{each['pushes']:>10,}{connected:>12}{_dollars(each['cost']):>12}"
 
 
 def _services(answer: dict[str, Any]) -> list[str]:

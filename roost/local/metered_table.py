@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from roost.cost import model
 from roost.cost.units import bytes_read, index_units, read_units, write_units
 from roost.cost.use import Use
 from roost.local.meter import SKIPPED, Meter
@@ -172,6 +173,7 @@ class MeteredTable:
     def _appended(self, log: str, use: Use, *, known: bool) -> None:
         """What an append reads on AWS besides. The first to a log reads as much here, to keep it in memory."""
         use.appends += 1
+        use.invocations += model.FOLLOWED
         channel = log[0] == "C"  # and not the workspace's own log
         if channel:
             use.channel = use.channel or log[2:]

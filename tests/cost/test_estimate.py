@@ -20,6 +20,11 @@ SERVICES = {
 }
 
 
+#: What the table leaves out: the function that follows each append, and what it logs.
+LATE = 0.2e-6 + 0.016 * 0.5 * 0.0000133334
+LATE_LOGS = 340e-9 * 0.53
+
+
 @pytest.mark.parametrize("people", BY_HAND)
 def test_a_teams_month_costs_what_was_computed_by_hand(people: int) -> None:
     listed, always_free, chatty = BY_HAND[people]
@@ -32,13 +37,14 @@ def test_a_teams_month_costs_what_was_computed_by_hand(people: int) -> None:
 @pytest.mark.parametrize("people", SERVICES)
 def test_each_service_has_its_share(people: int) -> None:
     costs = {line.service: line.cost for line in bill(month(Assumptions(people=people)))}
+    appends = people * 32 * 22 * 1.17
     shares = (
         costs["WebSocket messages"],
         costs["WebSocket connection minutes"],
         costs["HTTP requests"],
-        costs["Lambda requests"] + costs["Lambda GB-seconds"],
+        costs["Lambda requests"] + costs["Lambda GB-seconds"] - LATE * appends,
         costs["DynamoDB write units"] + costs["DynamoDB read units"],
-        costs["Logs"],
+        costs["Logs"] - LATE_LOGS * appends,
         costs["Files"],
     )
     for share, by_hand in zip(shares, SERVICES[people], strict=True):

@@ -63,11 +63,11 @@ def test_a_month_is_told_by_day_channel_action_and_service() -> None:
     )
     two = Day("2026-11-25", uses=[Use("connect", "C1", 1, 1), Use("connections", minutes=60.0)], table_bytes=10**9)
     answer = report.metered("2026-11", [one, two])
-    assert [(day["date"], day["messages"], day["minutes"]) for day in answer["days"]] == [
+    assert [(day["date"], day["changes"], day["minutes"]) for day in answer["days"]] == [
         ("2026-11-24", 10, 0),
         ("2026-11-25", 0, 60),
     ]
-    assert [(each["id"], each["name"], each["messages"], each["pushes"]) for each in answer["channels"]] == [
+    assert [(each["id"], each["name"], each["changes"], each["pushes"]) for each in answer["channels"]] == [
         ("C1", "general", 10, 30)
     ]
     assert [each["action"] for each in answer["actions"]] == ["message", "connections", "connect"]

@@ -32,20 +32,21 @@ def test_a_line_is_eight_write_units_three_reads_and_a_message_to_each_who_hears
     chat.event("MESSAGE", "a", "hello")
     (use,) = chat.meter.take()
     assert use.channel
-    assert use == Use("message", use.channel, 1, 1, 1, 3, reads=3.0, writes=8.0, appends=1, rounds=1)
+    assert use == Use("message", use.channel, 1, 2, 1, 3, reads=3.0, writes=8.0, appends=1, rounds=1)
 
 
 def test_what_is_longer_costs_more_of_what_it_passes(chat: Chat) -> None:
     chat.event("CONNECT", "a")
     chat.event("CONNECT", "b")
     chat.meter.take()
-    chat.event("MESSAGE", "a", "\x01" * 20_000)  # shown as \x01: four times as long
+    chat.event("MESSAGE", "a", "w" * 20_000)
     use = chat.used("message")
-    assert use.ws_in == 1
-    assert use.ws_out == 3  # 80 KB in 32 KB steps
+    assert (use.ws_in, use.ws_out) == (1, 1)
     assert use.writes == 2 * (1 + 1 + 20 + 20)
     chat.event("MESSAGE", "a", "ä" * 20_000)
     assert chat.used("message").ws_in == 2
+    MeteredPush(chat.push, chat.meter).send(["b"], "w" * 80_000)
+    assert chat.used("background").ws_out == 3
 
 
 def test_who_does_not_take_a_frame_is_not_billed(chat: Chat) -> None:
