@@ -16,8 +16,6 @@ import hmac
 import json
 import logging
 import secrets
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -211,30 +209,17 @@ class SignIn:
         if (parts.scheme != "https" and not alike) or not parts.hostname:
             raise SignInFailed("The provider has no secure address.")
         body = None if form is None else urlencode(form).encode()
-        request = urllib.request.Request(url, body, {"Accept": "application/json", **(headers or {})})  # noqa: S310
+        shown = {"Accept": "application/json", **(headers or {})}
+        from roost.fetching import fetched
+
         try:
-            answer = self._chat.core.clock.aside(lambda: _fetched(request))
+            answer = self._chat.core.clock.aside(lambda: fetched(url, body, shown, seconds=_TIMEOUT, most=_MAX_ANSWER))
             said = json.loads(answer)
         except (OSError, ValueError, RecursionError):
             raise SignInFailed("The provider does not answer.") from None
         if not isinstance(said, dict):
             raise SignInFailed("The provider does not answer as it should.")
         return said
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Redirects are errors: they could lead anywhere."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """None: urllib raises the answer as an error."""
-
-
-def _fetched(request: urllib.request.Request) -> bytes:
-    with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT) as answer:
-        body: bytes = answer.read(_MAX_ANSWER + 1)
-    if len(body) > _MAX_ANSWER:
-        raise ValueError
-    return body
 
 
 def _address(claims: Mapping[str, Any]) -> str:
