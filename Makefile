@@ -88,3 +88,4 @@ lock:            ## write the lock files anew from what they are made of
 	$(BIN)/uv pip compile requirements-runtime.in --python-version 3.11 $(LOCKED) -o requirements-runtime.lock
 	$(BIN)/uv pip compile requirements-java.in --python-version 3.11 $(LOCKED) -o requirements-java.lock
 	$(BIN)/uv pip compile requirements-lambda.in --python-version 3.13 $(LOCKED) -o requirements-lambda.lock
+	$(BIN)/uv pip compile requirements-oidc.in --python-version 3.13 $(LOCKED) -o requirements-oidc.lock

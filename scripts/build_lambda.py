@@ -1,4 +1,4 @@
-"""Build the folder that is uploaded to Lambda: `python scripts/build_lambda.py [--local]`.
+"""Build the folder that is uploaded to Lambda: `python scripts/build_lambda.py [--local] [--oidc]`.
 
 It holds what the handlers import and nothing else: the modules of Roost that `roost.aws.functions` can reach, also by
 imports inside functions, and the packages of requirements-lambda.lock for the function's platform. `--local` takes
@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "build" / "lambda"
 LOCK = ROOT / "requirements-lambda.lock"
+OIDC_LOCK = ROOT / "requirements-oidc.lock"
 ENTRY = "roost.aws.functions"
 _PLATFORM = ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux2014_aarch64"]  # AL2023 has glibc 2.34
 _PYTHON = ["--python-version", "3.13", "--implementation", "cp"]
@@ -31,7 +32,7 @@ _LEFT_OUT = ("__pycache__", "bin", "RECORD", "INSTALLER", "REQUESTED", "direct_u
 _NEVER_IMPORTED = ("cffi", "pycparser")  # they compile bindings; argon2's are compiled, and need `_cffi_backend` alone
 
 
-def build(target: Path, *, local: bool) -> Path:
+def build(target: Path, *, local: bool, oidc: bool = False) -> Path:
     """Build the folder anew and answer where it is."""
     shutil.rmtree(target, ignore_errors=True)
     for source in modules():
@@ -39,7 +40,9 @@ def build(target: Path, *, local: bool) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--require-hashes", "--no-compile", "--only-binary=:all:", "--target", str(target), "-r", str(LOCK)]
+    command += ["--require-hashes", "--no-compile", "--only-binary=:all:", "--target", str(target)]
+    locks = [LOCK, OIDC_LOCK] if oidc else [LOCK]
+    command += [part for lock in locks for part in ("-r", str(lock))]
     subprocess.run([*command, *([] if local else _PLATFORM + _PYTHON)], check=True)
     for path in sorted(target.rglob("*"), reverse=True):
         unused = path.parent == target and path.name in _NEVER_IMPORTED
@@ -70,4 +73,4 @@ def modules() -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    print(build(TARGET, local="--local" in sys.argv[1:]))
+    print(build(TARGET, local="--local" in sys.argv[1:], oidc="--oidc" in sys.argv[1:]))

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,8 @@ def up(options: argparse.Namespace) -> None:
     announce(account, stack, there, template, named)
     warn_of_few_functions(account)
     agreed("Go on?", yes=options.yes)
-    build(TARGET, local="AWS_ENDPOINT_URL" in os.environ)  # an emulator runs functions on this machine
+    local = "AWS_ENDPOINT_URL" in os.environ  # an emulator runs functions on this machine
+    build(TARGET, local=local, oidc=has_provider(there, options.set))
     if named:
         adopt(account, stack, named, template)
     parameters = [f"Stage={options.stage}", *options.set]
@@ -208,6 +209,13 @@ def up(options: argparse.Namespace) -> None:
     assert finished is not None
     tell_addresses(finished, account.region)
     tell_how_to_own_it(account, outputs(finished))
+
+
+def has_provider(there: Mapping[str, Any] | None, changes: Sequence[str]) -> bool:
+    """Whether people sign in with an identity provider: as is set now, or else as it was."""
+    values = {each["ParameterKey"]: each["ParameterValue"] for each in (there or {}).get("Parameters", ())}
+    values |= dict(change.partition("=")[::2] for change in changes)
+    return bool(values.get("OidcIssuer"))
 
 
 def adopt(account: Account, stack: str, named: Mapping[str, str], template: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from roost.chat import accounts, passwords
 from roost.chat.chat import Chat
 from roost.chat.errors import InvalidAuth, InvalidCode, LastOwner, PasswordTooLong, Refused, WeakPassword
 from roost.chat.roles import OPERATOR
+from roost.storage import streams
 from roost.storage.accounts import with_password
 from roost.storage.table import Conflict, Throttled
 from roost.testing import Room, socket_event
@@ -197,3 +199,37 @@ def test_tries_are_counted_wherever_they_come_from(room: Room) -> None:
     with pytest.raises(Refused) as refused:
         chat.accounts.sign_in("cleo@example.com", PASSWORD)
     assert refused.value.code == "ratelimited"
+
+
+# -- who comes while they are being let out ---------------------------------------------------------------------------
+
+
+def test_a_stream_that_opens_while_its_token_is_revoked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace()
+    ana, chat = workspace.ana, workspace.chat
+    ticket = ana.does("rtm.connect")["url"].partition("ticket=")[2]
+    opens = streams.open_stream
+
+    def late(*arguments: Any) -> bool:
+        chat.people.revoke(chat.people.bearer(ana.token))  # which finds no stream to close
+        return opens(*arguments)
+
+    monkeypatch.setattr(streams, "open_stream", late)
+    assert workspace.app.handle(_opening(ticket))["statusCode"] == 401
+    assert streams.all_of(chat.core.table, ana.id) == []
+
+
+def test_whoever_logs_in_while_their_token_is_revoked_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace()
+    ana, chat, text = workspace.ana, workspace.chat, workspace.room.enter("terminal")
+    lists = streams.list_text
+
+    def late(*arguments: Any) -> None:
+        chat.people.revoke(chat.people.bearer(ana.token))
+        lists(*arguments)
+
+    monkeypatch.setattr(streams, "list_text", late)
+    assert text.says(f"/login {ana.token}") == ["That token was revoked."]
+    assert workspace.push.closed == ["terminal"]
+    workspace.member("ben").posts(workspace.general, "hello")
+    assert text.hears() == []

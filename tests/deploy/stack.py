@@ -29,7 +29,8 @@ class Project:
         self.folder, self.endpoint = folder, endpoint
         for part in ("roost", "scripts", "deploy"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "requirements-lambda.lock", folder)
+        for lock in ("requirements-lambda.lock", "requirements-oidc.lock"):
+            shutil.copy(ROOT / lock, folder)
         (folder / ".venv").symlink_to(ROOT / ".venv")
 
     def script(self, *arguments: str, status: int = 0, typed: str = "", **env: str) -> str:

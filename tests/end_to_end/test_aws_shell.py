@@ -216,7 +216,7 @@ while before != set(sys.modules):  # also what functions import when they are ca
         for node in ast.walk(ast.parse(open(sys.modules[name].__file__).read())):
             if isinstance(node, ast.Import):
                 [importlib.import_module(each.name) for each in node.names]
-            elif isinstance(node, ast.ImportFrom):
+            elif isinstance(node, ast.ImportFrom) and not node.module.startswith("joserfc"):  # where a provider is set
                 importlib.import_module(node.module)
                 for each in node.names:
                     if not hasattr(sys.modules[node.module], each.name):
@@ -281,3 +281,11 @@ def test_its_libraries_run_on_lambdas_processor_and_system(tmp_path: Path) -> No
         assert "cpython-313" in library.name or "abi3" in library.name
         wanted = {(int(major), int(minor)) for major, minor in re.findall(rb"GLIBC_(\d+)\.(\d+)", data)}
         assert max(wanted) <= (2, 34)  # Amazon Linux 2023's
+
+
+def test_what_an_identity_provider_needs_goes_with_it_where_one_is_set(folder: Path, tmp_path: Path) -> None:
+    wanted = "import sys; sys.path.insert(0, {!r}); from joserfc import jwt; from joserfc.jwk import KeySet"
+    whole = build(tmp_path / "oidc", local=True, oidc=True)
+    for place, found in ((whole, True), (folder, False)):
+        command = [str(PYTHON), "-B", "-I", "-c", wanted.format(str(place))]
+        assert (subprocess.run(command, capture_output=True, check=False).returncode == 0) is found
