@@ -8,6 +8,7 @@ messages may have the file.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hmac
 import mimetypes
 import re
@@ -49,10 +50,10 @@ MAX_THUMB = 1_000_000  # bytes
 UPLOAD_LIFE = 1800  # seconds that an upload may take to come
 _DOWNLOAD_LIFE = 300  # seconds that a link to the bytes is good
 _MAX_NAME = 255
-_MAX_LISTED = 1000  # files of one person or conversation that a list goes back
+_MAX_LISTED = 1000  # files that a list of one person or conversation goes back
+_MAX_OF_EACH = 200  # the same where a list has those of many conversations
 _DROP_AFTER = 3600  # seconds for which what came at the last moment can still be completed
 _ERASE_AFTER = 60  # seconds: by then the process that deletes a file has done it, or has died
-_TYPES = mimetypes.MimeTypes()  # Python's own table: what a machine has installed must not matter
 _TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,62}/[a-z0-9][a-z0-9.+-]{0,126}")
 
 
@@ -284,7 +285,8 @@ class Files:
             owners = [user]
         else:
             owners = [person.id, *(row.id for row, _ in self._channels.of(person))]
-        ids = dict.fromkeys(each for owner in owners for each in files.newest(self._table, owner, _MAX_LISTED))
+        most = _MAX_LISTED if len(owners) == 1 else _MAX_OF_EACH
+        ids = dict.fromkeys(each for owner in owners for each in files.newest(self._table, owner, most))
         rows = [row for row in files.by_ids(self._table, list(ids)) if not row.deleted and user in ("", row.user)]
         kept = [row for row in rows if channel is not None or row.user == person.id or self._seen(person, row)]
         return sorted(kept, key=lambda row: (row.created, row.id), reverse=True)
@@ -399,9 +401,15 @@ def clean_name(name: str) -> str:
     return f"{stem[: _MAX_NAME - len(ending) - 1]}.{ending}" if dot and len(ending) < 20 else kept[:_MAX_NAME]
 
 
+@functools.cache
+def _types() -> mimetypes.MimeTypes:
+    """Python's own table: what a machine has installed must not matter. Made when the first file comes."""
+    return mimetypes.MimeTypes()
+
+
 def type_of(name: str) -> str:
     """The type that a name's ending stands for."""
-    found, encoding = _TYPES.guess_type(name, strict=True)
+    found, encoding = _types().guess_type(name, strict=True)
     if encoding is not None or found is None or not _TYPE.fullmatch(found):
         return "application/octet-stream"
     return found
