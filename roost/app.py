@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from roost import oidc, pages
+from roost import frames, oidc, pages, stream
 from roost.chat.chat import MAX_UPLOAD, Chat
 from roost.chat.errors import NotAuthed, RateLimited, Refused, TooManyStreams
 from roost.chat.limits import RateLimit
 from roost.chat.model import ConnectionId
 from roost.chat.ports import Blobs, Clock, Push, Share
-from roost.frames import Line, TextProtocol, render
+from roost.frames import Line, TextProtocol
 from roost.settings import Settings
 from roost.slack.api import WebApi
 from roost.slack.transfers import TRANSFERS, Transfers
@@ -27,7 +27,7 @@ from roost.storage.jobs import Job, Queue
 from roost.storage.log import Busy
 from roost.storage.receivers import STREAM
 from roost.storage.table import Conflict, Item, Table, Throttled
-from roost.stream import EventStream, renderer
+from roost.stream import EventStream
 
 log = logging.getLogger("roost.app")
 
@@ -65,8 +65,11 @@ class App:
         self._push = push
         self._clock = clock
         self._settings = settings
-        stream = renderer(lambda: self.chat.core.workspace, settings.home)
-        self.chat = Chat(table, push, clock, {"text": render, STREAM: stream}, queue, blobs, upload_bytes)
+        renderers = {
+            "text": frames.renderer(lambda user: self.chat.people.name(user)),
+            STREAM: stream.renderer(lambda: self.chat.core.workspace, settings.home),
+        }
+        self.chat = Chat(table, push, clock, renderers, queue, blobs, upload_bytes)
         self._text = TextProtocol(self.chat)
         self._stream = EventStream(self.chat, settings.home)
         self._sign_in = None if settings.oidc is None else oidc.SignIn(self.chat, settings, settings.oidc)

@@ -7,7 +7,9 @@ of each frame, which a test replays.
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +20,9 @@ import msgspec
 from roost.chat import rights
 from roost.chat.chat import Chat
 from roost.chat.errors import NotAuthed, Refused
-from roost.chat.events import MessagePosted, Recorded
-from roost.chat.model import Channel, ChannelId, ConnectionId, Message, Person, Seat, UserId
+from roost.chat.events import MessageChanged, MessagePosted, Recorded
+from roost.chat.messages import SAID
+from roost.chat.model import Channel, ChannelId, ConnectionId, Message, Person, Seat, UserId, channel_of
 from roost.chat.names import BIDI
 from roost.chat.people import new_guest
 from roost.storage import members, seats, streams
@@ -27,7 +30,7 @@ from roost.storage.items import MessageRow, SocketRow, membership_key
 from roost.storage.table import Check, Conflict, Exists, Operation, TransactionFailed
 
 VALID_COMMANDS = (
-    "Valid commands: /help, /name [NAME], /channel [CHAN_NAME], /who, /channels, /history [N], /login TOKEN"
+    "Valid commands: /help, /name [NAME], /channel [CHAN_NAME], /who, /channels, /history [N], /login TOKEN, /dm NAME"
 )
 NOT_A_COMMAND = "That is not a command; to send it as text, start with a blank."
 UNKNOWN_ACTION = 'Valid commands: {"action":"command","data":"fetchChannels"}'
@@ -63,6 +66,7 @@ class TextProtocol:
             "/channels": self._channels,
             "/history": self._history,
             "/login": self._login,
+            "/dm": self._direct,
         }
 
     # -- coming and going -------------------------------------------------------------------------------------------
@@ -107,7 +111,7 @@ class TextProtocol:
         text = stripped if stripped[0] == "/" else body
         channel = self._channel_of(seat, rights.Act.POST)
         say = self._chat.messages.say
-        say(seat.person, channel, text, line=line.message_id, source=line.connection, time=line.time)
+        say(seat.person, channel, escaped(text), line=line.message_id, source=line.connection, time=line.time)
 
     def _command_frame(self, data: object) -> str:
         if data != "fetchChannels":
@@ -135,28 +139,46 @@ class TextProtocol:
     def _channel(self, line: Line, argument: str) -> str:
         if not argument:
             return f"{VALID_COMMANDS}. Usage: /channel CHAN_NAME"
-        name = argument.strip("# \t")
         person = self._seat(line).person
-        channel = self._chat.channels.enter(person, name)
+        channel = self._chat.channels.enter(person, argument.strip("# \t"))
+        self._tune(line, person, channel, channel.name)
+        return f"Changed to #{visible(channel.name)}"
+
+    def _direct(self, line: Line, argument: str) -> str:
+        if not argument:
+            return "Usage: /dm NAME"
+        person = self._seat(line).person
+        if person.guest:
+            raise Refused("Guests talk in public channels. Log in as a member: /login TOKEN")
+        other = self._chat.people.by_name(argument.removeprefix("@"))
+        row, _ = self._chat.channels.open_direct(person, [other.id])
+        self._tune(line, person, channel_of(row), f"@{other.name}")
+        return f"Talking with {visible(other.name)}"
+
+    def _tune(self, line: Line, person: Person, channel: Channel, name: str) -> None:
+        """Hear another conversation, under this name."""
         belongs: tuple[Operation, ...] = ()
         if channel.private:  # whoever is removed meanwhile does not get in
             belongs = (Check(membership_key(channel.id, person.id), Exists()),)
 
         def move(row: SocketRow) -> None:
             if row.channel != channel.id:
-                seats.move(self._table, line.connection, row, channel.id, channel.name, *belongs)
+                seats.move(self._table, line.connection, row, channel.id, name, *belongs)
 
         self._change(line, move)
-        return f"Changed to #{visible(channel.name)}"
 
     def _who(self, line: Line, argument: str) -> str:
         seat = self._seat(line)
         rows = [row for _, row in seats.in_channel(self._table, seat.channel)]
         shown = sorted(f"{visible(row.name)}{' (guest)' if row.guest else ''}" for row in rows)
-        return _cut(f"In #{visible(seat.channel_name)}: ", shown)
+        return _cut(f"In {visible(_place(seat.channel_name))}: ", shown)
 
     def _channels(self, line: Line, argument: str) -> str:
-        return _cut("Channels: ", [f"#{name}" for name in self._chat.channels.public_names()])
+        names = set(self._chat.channels.public_names())
+        person = self._seat(line).person
+        if not person.guest:
+            names |= {row.name for row, _ in self._chat.channels.of(person) if row.kind == "channel"}
+        return _cut("Channels: ", [f"#{name}" for name in sorted(names)])
 
     def _history(self, line: Line, argument: str) -> str:
         limit = _whole_number(argument) if argument else HISTORY
@@ -166,9 +188,10 @@ class TextProtocol:
         channel = self._chat.channels.get(seat.channel)
         member = not seat.person.guest and members.get(self._table, channel.id, seat.person.id) is not None
         said = self._chat.messages.recent(seat.person, channel, limit, member=member)
-        lines = [f"{_stamp(message)} {text_line(channel.name, message.row)}" for message in said]
+        named, name = self._chat.people.name, seat.channel_name
+        lines = [f"{_stamp(message)} {text_line(name, message.row, named)}" for message in said]
         if not lines:
-            return f"Nothing has been said in #{visible(channel.name)} yet."
+            return f"Nothing has been said in {visible(_place(name))} yet."
         *earlier, last = joined(lines, FRAME_BYTES)
         for frame in earlier:
             self._reply(line, frame)
@@ -235,21 +258,59 @@ class TextProtocol:
 # -- what text connections see ----------------------------------------------------------------------------------------
 
 
-#: Subtypes of messages that people wrote; what the chat itself notes is not said to text connections.
-_SAID = frozenset({"", "me_message", "thread_broadcast", "file_share", "bot_message"})
+#: Who somebody is called, by their id.
+Names = Callable[[str], str]
+
+_MARKUP = re.compile(r"<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>")
 
 
-def render(channel: Channel | None, recorded: Recorded) -> str | None:
-    """An event as a line; None where text connections are not told of it."""
-    event = recorded.event
-    if channel is None or not isinstance(event, MessagePosted) or event.message.subtype not in _SAID:
-        return None
-    return text_line(channel.name, event.message)
+def renderer(named: Names) -> Callable[[Channel | None, Recorded], str | None]:
+    """How text connections are told of an event."""
+
+    def render(channel: Channel | None, recorded: Recorded) -> str | None:
+        event = recorded.event
+        if channel is None or not isinstance(event, MessagePosted | MessageChanged):
+            return None
+        row = event.message
+        if row.subtype not in SAID or (isinstance(event, MessageChanged) and not event.before):
+            return None
+        how = " (edited)" if isinstance(event, MessageChanged) else ""
+        return text_line(channel.name or f"@{visible(row.name)}", row, named, how)
+
+    return render
 
 
-def text_line(channel: str, row: MessageRow) -> str:
-    """`#general bz: hello`"""
-    return f"#{visible(channel)} {visible(row.username or row.name)}: {visible(row.text)}"
+def text_line(channel: str, row: MessageRow, named: Names, how: str = "") -> str:
+    """`#general bz: hello`; a reply says that it is one."""
+    if row.thread and not row.broadcast:
+        how = f" (in a thread){how}"
+    said = visible(read_aloud(row.text, named))
+    return f"{visible(_place(channel))} {visible(row.username or row.name)}{how}: {said}"
+
+
+def _place(channel: str) -> str:
+    """A conversation's name as it is shown: direct ones bear the other's."""
+    return channel if channel.startswith("@") else f"#{channel}"
+
+
+def escaped(text: str) -> str:
+    """Plain text in the form in which messages are kept: Slack's, where < and & begin markup."""
+    return html.escape(text, quote=False) if "&" in text or "<" in text or ">" in text else text
+
+
+def read_aloud(text: str, named: Names) -> str:
+    """A message's text as plain text: names in place of ids, labels and addresses in place of links."""
+    if "<" in text:
+        text = _MARKUP.sub(lambda found: _said(named, *found.groups()), text)
+    return html.unescape(text) if "&" in text else text
+
+
+def _said(named: Names, kind: str, what: str, label: str | None) -> str:
+    if kind == "@":
+        return f"@{label or named(what)}"
+    if kind:
+        return f"{kind.replace('!', '@')}{label or what}"
+    return f"{label} ({what})" if label and label != what else what
 
 
 def visible(text: str) -> str:

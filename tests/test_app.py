@@ -8,14 +8,19 @@ import logging
 import pytest
 
 from roost.app import App
+from roost.chat.messages import Posting
+from roost.chat.model import Composition, channel_of, person_of
 from roost.chat.ports import Outcome
 from roost.settings import Settings
 from roost.storage.items import socket_key, tuned_key
+from roost.storage.messages import Range
 from roost.storage.table import StoreUnavailable, Throttled
 from roost.testing import MemoryTable, Room, http_event, socket_event
 from tests.conftest import NewRoom
 
-HELP = "Valid commands: /help, /name [NAME], /channel [CHAN_NAME], /who, /channels, /history [N], /login TOKEN"
+HELP = (
+    "Valid commands: /help, /name [NAME], /channel [CHAN_NAME], /who, /channels, /history [N], /login TOKEN, /dm NAME"
+)
 
 
 # -- the blog post's exchange -----------------------------------------------------------------------------------------
@@ -100,7 +105,8 @@ def test_a_push_that_fails_in_any_way_is_no_error_for_the_sender(room: Room) -> 
 def test_channels_named_like_system_keys_are_only_names(room: Room, name: str) -> None:
     """S08"""
     ana, ben = room.enter("a"), room.enter("b")
-    before = [item for item in room.table.everything() if "N#a" not in (item["PK"], item["SK"])]
+    told = f"T#{room.app.chat.core.workspace.team}"  # the workspace's own log, which says that there is a new channel
+    before = [item for item in room.table.everything() if not {"N#a", told} & {item["PK"], item["SK"]}]
     assert ana.says(f"/channel {name}") == [f"Changed to #{name}"]
     if name != "general":
         ana.says(f"in {name}")
@@ -557,3 +563,54 @@ def test_two_apps_on_one_table_share_one_workspace() -> None:
     one, other = Room(table), Room(table)
     assert isinstance(one.app, App)
     assert one.app.chat.core.workspace == other.app.chat.core.workspace
+
+
+# -- members in the terminal ------------------------------------------------------------------------------------------
+
+
+def test_a_member_reaches_what_is_theirs(room: Room) -> None:
+    chat = room.app.chat
+    ana, ben = (chat.people.add(name) for name in ("Ana", "Ben"))
+    secret = chat.channels.create(person_of(ana), "secret", private=True)
+    desk, couch = room.enter("desk"), room.enter("couch")
+    assert couch.says("/channel secret") == ["There is no such channel."]
+    assert couch.says("/dm Ana") == ["Guests talk in public channels. Log in as a member: /login TOKEN"]
+    desk.says(f"/login {chat.people.create_token(ana, 'user')}")
+    assert desk.says("/channels") == ["Channels: #general, #secret"]
+    assert desk.says("/channel secret") == ["Changed to #secret"]
+    couch.says(f"/login {chat.people.create_token(ben, 'user')}")
+    assert couch.says("/channel secret") == ["There is no such channel."]
+    chat.channels.invite(person_of(ana), channel_of(secret), ben.id)
+    assert couch.says("/channel secret") == ["Changed to #secret"]
+    desk.says("for members")
+    assert couch.hears() == ["#secret Ana: for members"]
+    assert desk.says("/dm ben") == ["Talking with Ben"]
+    assert couch.says("/dm @Ana") == ["Talking with Ana"]
+    desk.says("just you")
+    assert couch.hears() == ["@Ana Ana: just you"]
+    assert couch.says("/history 1")[0].endswith("@Ana Ana: just you")
+
+
+def test_what_is_typed_in_a_terminal_is_no_markup_and_is_read_as_it_was_typed(room: Room) -> None:
+    chat = room.app.chat
+    ana = chat.people.add("Ana")
+    desk, couch = room.enter("desk"), room.enter("couch")
+    typed = f"a < b & c > d, &lt; <@{ana.id}> <script> <https://example.org|label>"
+    desk.says(typed)
+    assert couch.hears() == [f"#general anonymous: {typed}"]
+    general = chat.channels.get(chat.core.workspace.general)
+    found, _ = chat.messages.history(person_of(ana), general, Range(), 1)
+    assert found[0].row.text.startswith("a &lt; b &amp; c &gt; d, &amp;lt; &lt;@")
+
+
+def test_markup_replies_and_edits_are_read_aloud(room: Room) -> None:
+    chat = room.app.chat
+    ana = chat.people.add("Ana")
+    general = chat.channels.get(chat.core.workspace.general)
+    couch = room.enter("couch")
+    said = chat.messages.post(person_of(ana), general, Posting(f"<@{ana.id}> see <https://x.org|this> &amp; <!here>"))
+    assert couch.hears() == ["#general Ana: @Ana see this (https://x.org) & @here"]
+    chat.messages.post(person_of(ana), general, Posting("an answer", thread=said.message.ts))
+    assert couch.hears() == ["#general Ana (in a thread): an answer"]
+    chat.messages.edit(person_of(ana), general, said.message.ts, "better", Composition())
+    assert couch.hears() == ["#general Ana (edited): better"]

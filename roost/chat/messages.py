@@ -301,8 +301,9 @@ class Messages:
     def recent(self, reader: Person, channel: Channel, limit: int, *, member: bool) -> list[Message]:
         """What was said last, oldest first, for a text connection that sits there."""
         rights.check(reader, rights.Act.READ, channel, member=member, text=True)
-        found, _ = self._newest(channel, Range(), limit)
-        return [each for each in reversed(found) if not each.row.deleted]
+        found, _ = self._newest(channel, Range(), 2 * limit)  # what the chat noted itself is not said
+        kept = [each for each in found if not each.row.deleted and each.row.subtype in SAID]
+        return kept[:limit][::-1]
 
     def _newest(self, channel: Channel, part: Range, limit: int) -> tuple[list[Message], bool]:
         core, found = self._core, list[tuple[str, MessageRow]]()
@@ -335,6 +336,8 @@ class Messages:
         return [Message(channel.id, Ts(ts), each) for ts, each in [(root, row), *kept[:limit]]], more
 
 
+#: Subtypes of messages that people or programs wrote; the others are what the chat itself notes.
+SAID = frozenset({"", "me_message", "thread_broadcast", "file_share", "bot_message"})
 _EDITABLE = frozenset({"me_message", "thread_broadcast", "file_share", "bot_message"})
 
 

@@ -73,6 +73,11 @@ class People:
             raise UserNotFound
         return [self._now(row) for row in found if row is not None]
 
+    def name(self, user: str) -> str:
+        """What somebody is called; their id where there is no such member."""
+        found = people.by_id(self._table, user)
+        return user if found is None else found.name
+
     def person(self, user: str) -> Person:
         """A member as somebody who acts. Raises `UserNotFound`."""
         return person_of(self.row(user))

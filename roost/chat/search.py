@@ -17,6 +17,7 @@ from roost.chat.channels import Channels
 from roost.chat.core import Core
 from roost.chat.errors import ChannelNotFound, NoQuery, NotInChannel, QueryTooLong, UserNotFound
 from roost.chat.events import MessageChanged, MessagePosted, from_row
+from roost.chat.messages import SAID
 from roost.chat.model import ChannelId, Message, Person, Ts, channel_of, person_of
 from roost.chat.people import People
 from roost.chat.query import MAX_QUERY, Query, parse
@@ -32,7 +33,6 @@ _MAX_WORDS = 30  # that a part of a word may stand for
 _TOGETHER = 100  # candidates read at once
 
 _AUTHOR, _LINK, _FILE = "@", "!link", "!file"
-_SPOKEN = frozenset({"", "me_message", "thread_broadcast", "file_share", "bot_message"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class Search:
         items = self._table.get_many([message_key(hit.channel, hit.ts) for hit in waiting])
         for hit, item in zip(waiting, items, strict=True):
             row = from_item(item, MessageRow) if item is not None else messages.get(self._table, hit.channel, hit.ts)
-            if row is not None and not row.deleted and row.subtype in _SPOKEN:
+            if row is not None and not row.deleted and row.subtype in SAID:
                 yield hit.channel, Message(ChannelId(hit.channel), Ts(hit.ts), row)
 
     def _may_read(self, person: Person, found: Found) -> bool:
@@ -319,7 +319,7 @@ _READ = frozenset({"text", "title", "pretext", "fallback", "author_name", "foote
 
 def noted(found: dict[str, list[str]], ts: str, row: MessageRow) -> None:
     """Add what a message is found by."""
-    if row.subtype not in _SPOKEN:
+    if row.subtype not in SAID:
         return
     kinds = {f"{_AUTHOR}{row.user}"}
     if has_link(row.text):
