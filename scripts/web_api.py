@@ -93,6 +93,7 @@ PARTLY: dict[str, str] = {
     "chat.update": "`file_ids` and `reply_broadcast` are ignored",
     "files.getUploadURLExternal": "a file is one request: 10 MB, on AWS 4.4 MB; `files.getUploadForm` takes more",
     "reminders.add": "for oneself alone, and once; words are English",
+    "search.files": "words of names and titles; modifiers are words, too",
     "users.setPhoto": "the picture is kept as it comes: `crop_x`, `crop_y` and `crop_w` are ignored",
     "files.upload": "as at Slack since 2025: always `method_deprecated`",
     "rtm.connect": "`batch_presence_aware` and `presence_sub` are ignored: subscribe by frame",

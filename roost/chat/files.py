@@ -30,6 +30,8 @@ from roost.chat.errors import (
     FileUpdateFailed,
     FileUploadsDisabled,
     NoFileData,
+    NoQuery,
+    QueryTooLong,
     Refused,
 )
 from roost.chat.events import AnyEvent, FileDeleted, FileShared, MessageChanged
@@ -38,6 +40,7 @@ from roost.chat.model import Channel, Person, channel_of
 from roost.chat.people import digest
 from roost.chat.pictures import HEAD, look_at
 from roost.chat.ports import Blobs, Upload
+from roost.chat.query import MAX_QUERY
 from roost.storage import channels, files, messages
 from roost.storage.ids import new_id
 from roost.storage.items import AttachedFile, FileRow, FileShareRow, MessageRow
@@ -290,6 +293,19 @@ class Files:
         rows = [row for row in files.by_ids(self._table, list(ids)) if not row.deleted and user in ("", row.user)]
         kept = [row for row in rows if channel is not None or row.user == person.id or self._seen(person, row)]
         return sorted(kept, key=lambda row: (row.created, row.id), reverse=True)
+
+    def search(self, person: Person, query: str) -> list[FileRow]:
+        """Files that somebody may have whose name, title or description holds each of these words, the newest first.
+
+        Raises `NoQuery`, `QueryTooLong`.
+        """
+        words = query.casefold().split()
+        if not words:
+            raise NoQuery
+        if len(query) > MAX_QUERY:
+            raise QueryTooLong
+        rows = self.listed(person, channel=None, user="")
+        return [row for row in rows if all(word in f"{row.name} {row.title} {row.alt}".casefold() for word in words)]
 
     def url(self, person: Person, file: str, *, thumb: bool = False) -> str:
         """Where the bytes are to be had for some minutes, for whoever may have them now. Raises as `get`."""

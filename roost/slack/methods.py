@@ -161,6 +161,8 @@ METHODS: dict[str, Method] = {
         Method("pins.add", reactions.pin, reactions.Pin, ("pins:write",), 2),
         Method("pins.remove", reactions.unpin, reactions.Pin, ("pins:write",), 2),
         Method("search.messages", search.messages, search.Search, ("search:read",), 2, PEOPLE, _QUERYLESS),
+        Method("search.files", search.files, search.Search, ("search:read",), 2, PEOPLE, _QUERYLESS),
+        Method("search.all", search.everything, search.Search, ("search:read",), 2, PEOPLE, _QUERYLESS),
         Method("pins.list", reactions.pins, reactions.Pins, ("pins:read",), 2),
         Method("conversations.markUnread", client.mark_unread, client.MarkUnread, _WRITE, own=True),
         Method("users.prefs.setNotifications", client.set_notifications, client.Notify, _WRITE, 3, PEOPLE, own=True),

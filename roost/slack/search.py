@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from roost.chat.search import Found
-from roost.slack import shapes
+from roost.slack import attached, shapes
 from roost.slack.arguments import Arguments
 from roost.slack.call import Call
 from roost.slack.chat import permalink
 from roost.slack.errors import ApiError, InvalidArguments
+
+T = TypeVar("T")
 
 
 class Search(Arguments, frozen=True):
@@ -30,21 +33,50 @@ def messages(call: Call, arguments: Search) -> dict[str, Any]:
     return {"query": arguments.query, "messages": found(call, arguments)}
 
 
+def files(call: Call, arguments: Search) -> dict[str, Any]:
+    """`search.files`: by the words of their names and titles, among all that the caller may have."""
+    return {"query": arguments.query, "files": _found_files(call, arguments)}
+
+
+def everything(call: Call, arguments: Search) -> dict[str, Any]:
+    """`search.all`: both."""
+    return {**messages(call, arguments), **files(call, arguments)}
+
+
+def _found_files(call: Call, arguments: Search) -> dict[str, Any]:
+    _check(arguments)
+    rows = call.chat.files.search(call.person, arguments.query)
+    if arguments.sort_dir == "asc":
+        rows.reverse()
+    page, counted = _page(rows, arguments)
+    team = call.chat.core.workspace.team
+    return {**counted, "matches": [attached.shape(row, team, call.url) for row in page]}
+
+
 def found(call: Call, arguments: Search) -> dict[str, Any]:
     """What a search finds, a page of it."""
+    _check(arguments)
+    all_found = call.chat.search.find(call.person, arguments.query, best=arguments.sort == "score")
+    if arguments.sort_dir == "asc":
+        all_found.reverse()
+    page, counted = _page(all_found, arguments)
+    return {**counted, "matches": [_match(call, each) for each in page]}
+
+
+def _check(arguments: Search) -> None:
     if arguments.sort not in ("score", "timestamp") or arguments.sort_dir not in ("asc", "desc"):
         raise InvalidArguments("sort is score or timestamp, sort_dir is asc or desc")
     if not 1 <= arguments.count <= 100 or not 1 <= arguments.page <= 1000:
         raise ApiError("invalid_arguments")
-    all_found = call.chat.search.find(call.person, arguments.query, best=arguments.sort == "score")
-    if arguments.sort_dir == "asc":
-        all_found.reverse()
+
+
+def _page(all_found: Sequence[T], arguments: Search) -> tuple[Sequence[T], dict[str, Any]]:
+    """A page of what was found, and the numbers that clients show beside it."""
     first = (arguments.page - 1) * arguments.count
     shown = all_found[first : first + arguments.count]
     total, pages = len(all_found), max(1, math.ceil(len(all_found) / arguments.count))
-    return {
+    return shown, {
         "total": total,
-        "matches": [_match(call, each) for each in shown],
         "paging": {"count": arguments.count, "total": total, "page": arguments.page, "pages": pages},
         "pagination": {
             "total_count": total,

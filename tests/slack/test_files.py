@@ -202,6 +202,22 @@ def test_list(workspace: Workspace, ana: Member, ben: Member) -> None:
     assert ben.is_refused("files.list", channel=plans) == "channel_not_found"
 
 
+def test_files_are_found_by_their_names(workspace: Workspace, ana: Member, ben: Member) -> None:
+    plans = ana.channel("plans", private=True)
+    share(ana, workspace.general, upload(ana, name="Report 2026.pdf"))
+    workspace.clock.now += 1
+    share(ana, plans, upload(ana, name="secret report.pdf"))
+    assert [each["name"] for each in ana.does("search.files", query="REPORT")["files"]["matches"]] == [
+        "secret report.pdf", "Report 2026.pdf",
+    ]  # fmt: skip
+    found = ben.does("search.all", query="2026 report")
+    assert [each["name"] for each in found["files"]["matches"]] == ["Report 2026.pdf"]
+    assert (found["files"]["total"], found["messages"]["total"]) == (1, 0)
+    assert ben.does("search.files", query="secret")["files"]["matches"] == []
+    assert ben.is_refused("search.files", query=" ") == "no_query"
+    assert ben.is_refused("search.files", query="x" * 501) == "invalid_arguments"
+
+
 def test_delete(workspace: Workspace, ana: Member, ben: Member) -> None:
     file = upload(ben)
     message = share(ben, workspace.general, file, initial_comment="look")
