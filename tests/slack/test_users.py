@@ -137,13 +137,15 @@ def test_admins_change_others_but_no_owner(ana: Member, ben: Member, workspace: 
 
 def test_people_are_here_while_a_client_of_theirs_is(ana: Member, ben: Member) -> None:
     assert ana.does("users.getPresence", user=ben.id) == {"ok": True, "presence": "away"}
-    stream = ben.listens()
+    stream, looking = ben.listens(), ana.listens()
+    looking.sends({"type": "presence_sub", "ids": [ben.id]})
     assert ana.does("users.getPresence", user=ben.id)["presence"] == "active"
     own = ben.does("users.getPresence")
     assert (own["online"], own["connection_count"], own["manual_away"]) == (True, 1, False)
     ben.does("users.setPresence", presence="away")
     assert ana.does("users.getPresence", user=ben.id)["presence"] == "away"
     assert stream.hears("manual_presence_change")[0]["presence"] == "away"
+    assert [each["presence"] for each in looking.hears("presence_change")] == ["away"]
     ben.does("users.setPresence", presence="auto")
     assert ana.does("users.getPresence", user=ben.id)["presence"] == "active"
     stream.ends()
