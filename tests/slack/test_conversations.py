@@ -223,8 +223,8 @@ def test_a_direct_conversation_is_closed_for_oneself(ana: Member, ben: Member) -
     assert ben.does("conversations.info", channel=direct)["channel"]["is_open"] is True
     channel = ana.channel("plans")
     assert ana.is_refused("conversations.close", channel=channel) == "method_not_supported_for_channel_type"
-    for method, more in (("conversations.join", {}), ("conversations.leave", {}), ("conversations.archive", {})):
-        assert ana.is_refused(method, channel=direct, **more) == "method_not_supported_for_channel_type"
+    for method in ("conversations.join", "conversations.leave", "conversations.archive", "conversations.unarchive"):
+        assert ana.is_refused(method, channel=direct) == "method_not_supported_for_channel_type"
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
