@@ -91,6 +91,27 @@ class Reactions:
                 continue
         return found
 
+    def with_own(self, person: Person, found: list[Message]) -> list[Message]:
+        """The messages, with oneself among those who reacted, where a message names only the first of many."""
+        asked = [
+            (number, emoji)
+            for number, message in enumerate(found)
+            for emoji, each in message.row.reactions.items()
+            if each.n > len(each.users) and person.id not in each.users
+        ]
+        if not asked:
+            return found
+        keys = [reaction_key(found[number].channel, found[number].ts, emoji, person.id) for number, emoji in asked]
+        shown = list(found)
+        for (number, emoji), item in zip(asked, self._core.table.get_many(keys), strict=True):
+            if item is not None:
+                message = shown[number]
+                each = message.row.reactions[emoji]
+                kinds = {**message.row.reactions, emoji: ReactionCount(n=each.n, users=[*each.users, person.id])}
+                row = msgspec.structs.replace(message.row, reactions=kinds)
+                shown[number] = Message(message.channel, message.ts, row)
+        return shown
+
     # -- pins -------------------------------------------------------------------------------------------------------
 
     def pin(self, person: Person, channel: Channel, ts: str) -> None:

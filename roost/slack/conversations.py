@@ -382,8 +382,8 @@ def _whole_ts(value: str) -> str:
 
 def shown(call: Call, found: list[Message], *, metadata: bool = False) -> list[dict[str, Any]]:
     """Messages as the caller sees them."""
-    team = call.chat.core.workspace.team
-    return [shapes.message(each, team, call.person.id, metadata=metadata, url=call.url) for each in found]
+    team, seen = call.chat.core.workspace.team, call.chat.reactions.with_own(call.person, found)
+    return [shapes.message(each, team, call.person.id, metadata=metadata, url=call.url) for each in seen]
 
 
 def mark(call: Call, arguments: Mark) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class State:
         kind = kinds.setdefault(event["reaction"], {"name": event["reaction"], "count": 0, "users": []})
         if event["type"] == "reaction_added":
             kind["count"] += 1
-            if len(kind["users"]) < _FIRST_REACTERS:
+            if len(kind["users"]) < _FIRST_REACTERS or event["user"] == self._member.id:
                 kind["users"] = [*kind["users"], event["user"]]
         else:
             kind["count"] -= 1

@@ -130,6 +130,7 @@ ACTIONS: dict[str, Act] = {
     "react to a broadcast": does("ana", "reactions.add", timestamp="@broadcast", name="tada"),
     "take a reaction back": does("ana", "reactions.remove", timestamp="@said", name="wave"),
     "thirty react": thirty_react,
+    "thirty react, and one oneself": both(thirty_react, does("ben", "reactions.add", timestamp="@said", name="tada")),
     "pin": does("ana", "pins.add", timestamp="@said"),
     "pin of a reply": does("ana", "pins.add", timestamp="@reply"),
     "unpin": does("ana", "pins.remove", timestamp="@pinned"),
