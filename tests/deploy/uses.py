@@ -319,12 +319,29 @@ def scheduled(stack: Stack, seconds: float) -> None:
         mia.calls("chat.scheduleMessage", channel=channel, text="on time", post_at=str(int(time.time()) + 2))
         hears(stream, "on time", seconds + 2)
         eventually(lambda: not is_there(stack, nobody), seconds, "the gone one is still there")
+    erased(stack, seconds)
     later = mia.calls("chat.scheduleMessage", channel=channel, text="in an hour", post_at=str(int(time.time()) + 3600))
     eventually(lambda: bool(jobs(stack, later)), 30.0, "no job")
     waiting = delayed(stack)
     (job,) = jobs(stack, later)
     stack.client("sqs").send_message(QueueUrl=stack.physical("Jobs"), MessageBody=json.dumps({"job": job}))
     eventually(lambda: delayed(stack) > waiting, seconds, "no further message for the job")
+
+
+def erased(stack: Stack, seconds: float) -> None:
+    """What a deletion that died on the way left of a file is taken away by its job."""
+    file, bucket = f"F{uuid.uuid4().hex[:10].upper()}", stack.output("BucketName")
+    stack.client("s3").put_object(Bucket=bucket, Key=file, Body=b"bytes")
+    fields = {"user": {"S": "U1"}, "id": {"S": file}, "at": {"N": "0"}}
+    key = {"PK": {"S": "O#JOBS"}, "SK": {"S": f"erase-{file}"}}
+    job = {"id": {"S": f"erase-{file}"}, "kind": {"S": "erase_file"}, "fields": {"M": fields}, "due": {"N": "1000"}}
+    stack.client("dynamodb").put_item(TableName=stack.output("TableName"), Item=key | job)
+
+    def gone() -> bool:
+        kept = stack.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
+        return file not in {each["Key"] for each in kept}
+
+    eventually(gone, seconds, "still there")
 
 
 def jobs(stack: Stack, answer: Mapping[str, Any]) -> list[str]:
