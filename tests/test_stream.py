@@ -212,34 +212,55 @@ def test_an_old_stream_hears_goodbye_once_and_its_successor_misses_nothing(
     assert [frame["ts"] for frame in new.hears("message")] == [ts, later]
 
 
-def test_the_two_hour_limit_is_invisible(workspace: Workspace, ana: Member, ben: Member) -> None:
-    """1,000 lives of a connection, each replaced before it ends: every message is shown once, in order."""
-    channel = ana.channel("plans", ben)
-    shown: list[str] = []
-    seq = workspace.chat.core.log.head(channel).seq
-    stream, said = ben.listens(), list[str]()
+class Watcher:
+    """A client that replaces its connection when it is asked to, and notes what it shows."""
 
-    def hear(frames: list[Json]) -> None:
-        nonlocal seq
+    def __init__(self, member: Member, channel: str) -> None:
+        self._member = member
+        self._channel = channel
+        self._seq = member.workspace.chat.core.log.head(channel).seq
+        self._stream = member.listens()
+        self._old: Stream | None = None
+        self.shown: list[str] = []
+
+    def hear(self, frames: list[Json]) -> None:
+        """Show what is new; nothing may be missing before it."""
         for frame in frames:
-            if frame.get("stream") == channel and frame["seq"] > seq:
-                assert frame["seq"] == seq + 1
-                seq = frame["seq"]
-                shown.append(frame["ts"])
+            if frame.get("stream") == self._channel and frame["seq"] > self._seq:
+                assert frame["seq"] == self._seq + 1
+                self._seq = frame["seq"]
+                self.shown.append(frame["ts"])
 
-    for _ in range(1_000):
-        said.append(ana.posts(channel, "x"))
-        workspace.clock.now += 115 * 60 + 1
-        frames = stream.sends({"id": 1, "type": "heartbeat"})
-        hear(frames)
+    def beats(self) -> None:
+        """Send a heartbeat, and open a second connection when told that this one is old."""
+        frames = self._stream.sends({"id": 1, "type": "heartbeat"})
+        self.hear(frames)
         assert frames[-1] == {"type": "goodbye"}
-        following = ben.listens()
-        said.append(ana.posts(channel, "both"))
-        hear(stream.hears())
-        stream.ends()
-        hear(following.hears())
-        stream = following
-    assert shown == said
+        self._old, self._stream = self._stream, self._member.listens()
+
+    def lets_go(self) -> None:
+        """The new one is live: close the old one."""
+        assert self._old is not None
+        self.hear(self._old.hears())
+        self._old.ends()
+        self.hear(self._stream.hears())
+
+
+@pytest.mark.parametrize(("people", "lives"), [(1, 1_000), (50, 20)])
+def test_the_two_hour_limit_is_invisible(workspace: Workspace, ana: Member, people: int, lives: int) -> None:
+    """Each life of each connection is ended before its time: every message is shown to everybody once, in order."""
+    others = [workspace.member(f"m{number}") for number in range(people)]
+    channel = ana.channel("plans", *others)
+    watchers, said = [Watcher(each, channel) for each in others], list[str]()
+    for _ in range(lives):
+        said.append(ana.posts(channel, "one is open"))
+        workspace.clock.now += 115 * 60 + 1
+        for watcher in watchers:
+            watcher.beats()
+        said.append(ana.posts(channel, "both are open"))
+        for watcher in watchers:
+            watcher.lets_go()
+    assert all(watcher.shown == said for watcher in watchers)
 
 
 def test_a_stream_that_is_refused_leaves_nothing_behind(workspace: Workspace, ben: Member) -> None:
