@@ -89,6 +89,10 @@ def without(stack: Stack, right: Right) -> Iterator[None]:
 
 @pytest.mark.parametrize("right", RIGHTS, ids=lambda right: f"{right.role} {right.action}")
 def test_without_any_of_its_rights_something_fails(stack: Stack, right: Right) -> None:
+    if right.role in ("StreamRole", "WorkerRole"):
+        USES[right.role](
+            stack, 60.0
+        )  # what an earlier refusal holds up has passed: MiniStack tries again after a while
     with without(stack, right), pytest.raises(AssertionError):
         USES[right.role](stack, 2.0)
 
