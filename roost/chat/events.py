@@ -6,6 +6,7 @@ kept in the log in this form, and each surface says it in its own words.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -335,12 +336,31 @@ class Recorded:
     event: AnyEvent
 
 
+_LEAN = 500  # characters of a message that its event in the log holds too; more stands in the message's own item alone
+
+
 def to_row(event: AnyEvent, ts: str) -> EventRow:
-    """An event as the log keeps it."""
+    """An event as the log keeps it: of a long message only that there is one, so that a kilobyte is written once."""
+    lean = isinstance(event, MessagePosted) and _size(event.message) > _LEAN
     body: dict[str, Any] = msgspec.to_builtins(event)
-    return EventRow(type=body.pop("type"), ts=ts, e=body)
+    if lean:
+        for name in _LONG:
+            if body["message"].get(name):
+                body["message"][name] = ""
+    return EventRow(type=body.pop("type"), ts=ts, e=body, lean=lean)
 
 
-def from_row(stream: str, seq: int, row: EventRow) -> Recorded:
-    """An event out of the log."""
-    return Recorded(stream, seq, row.ts, msgspec.convert({"type": row.type, **row.e}, _decoder))
+_LONG = ("text", "blocks", "attachments", "metadata")
+
+
+def _size(row: MessageRow) -> int:
+    return len(row.text) + len(row.blocks) + len(row.attachments) + len(row.metadata)
+
+
+def from_row(stream: str, seq: int, row: EventRow, whole: Callable[[str], MessageRow | None]) -> Recorded:
+    """An event out of the log. `whole` finds a message by its ts, where the log has only that there is one; it is told
+    as it stands now, which what follows in the log leads to anyway."""
+    event = msgspec.convert({"type": row.type, **row.e}, _decoder)
+    if row.lean:
+        event = msgspec.structs.replace(event, message=whole(row.ts) or event.message)
+    return Recorded(stream, seq, row.ts, event)

@@ -68,7 +68,7 @@ class Search:
             events = self._core.log.next(channel, done, BATCH)
             found: dict[str, list[str]] = {}
             for seq, row in events:
-                recorded = from_row(channel, seq, row)
+                recorded = from_row(channel, seq, row, lambda ts: messages.get(self._table, channel, ts))
                 if isinstance(recorded.event, MessagePosted):
                     noted(found, recorded.ts, recorded.event.message)
                 elif isinstance(recorded.event, MessageChanged):

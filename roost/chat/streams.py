@@ -11,8 +11,8 @@ from roost.chat.errors import InvalidAuth, Refused, TooManyStreams
 from roost.chat.events import Recorded, from_row
 from roost.chat.model import Channel, ConnectionId, Person, channel_of
 from roost.chat.people import Bearer, People, digest
-from roost.storage import channels, members, seats, streams
-from roost.storage.items import SocketRow, TicketRow
+from roost.storage import channels, members, messages, seats, streams
+from roost.storage.items import MessageRow, SocketRow, TicketRow
 from roost.storage.receivers import STREAM
 
 MAX_REPLAY = 300  # events of one log that are replayed; beyond that a client loads anew
@@ -92,4 +92,8 @@ class Streams:
 
     def _since(self, stream: str, seq: int) -> list[Recorded] | None:
         found = self._core.log.since(stream, seq, MAX_REPLAY)
-        return None if found is None else [from_row(stream, number, row) for number, row in found]
+
+        def whole(ts: str) -> MessageRow | None:
+            return messages.get(self._table, stream, ts)
+
+        return None if found is None else [from_row(stream, number, row, whole) for number, row in found]

@@ -232,6 +232,7 @@ class EventRow(Row, frozen=True):
     type: str
     ts: str
     e: dict[str, Any]
+    lean: bool = False  #: what is long of the message stands in its own item alone
 
 
 class IdempotencyRow(Row, frozen=True):
