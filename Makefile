@@ -31,7 +31,7 @@ test-release: setup tools ## the long runs: 10,000 kills, power cuts and schedul
 
 test-reference: setup ## against Amazon's DynamoDB Local, under Amazon's licence: fetched here, never shipped
 	$(BIN)/python scripts/tools.py node ministack dynamodb-local
-	$(BIN)/python -m pytest -m reference
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m reference
 
 check: setup     ## lint, format and types
 	$(BIN)/ruff check

@@ -242,7 +242,7 @@ def test_an_async_handler_over_its_time_is_ended_while_it_waits(root: Path) -> N
 def test_the_log_says_where_a_function_was_when_its_time_was_over(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     with running(root, "sleeping", timeout=0.3) as functions:
         functions.call("sleeping", {"seconds": 1})
-    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR and r.name.startswith("roost")]
     assert record.getMessage().endswith("Task timed out after 0.30 seconds")
     assert "in sleeping\n    time.sleep(event" in caplog.text
     assert "in_process.py" not in caplog.text

@@ -42,7 +42,7 @@ def test_what_is_longer_costs_more_of_what_it_passes(chat: Chat) -> None:
     chat.event("MESSAGE", "a", "w" * 20_000)
     use = chat.used("message")
     assert (use.ws_in, use.ws_out) == (1, 1)
-    assert use.writes == 2 * (1 + 1 + 20 + 20)
+    assert use.writes == 2 * (1 + 1 + 1 + 20)  # head, what is remembered, event; the text once
     chat.event("MESSAGE", "a", "ä" * 20_000)
     assert chat.used("message").ws_in == 2
     MeteredPush(chat.push, chat.meter).send(["b"], "w" * 80_000)

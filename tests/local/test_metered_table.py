@@ -28,7 +28,7 @@ def test_a_laptop_and_a_table_that_others_write_are_metered_alike() -> None:
         use = chat.used("message")
         alike.append((use.writes, use.reads, use.ws_out, use.rounds))
     assert alike[0] == alike[1]
-    assert alike[0][0] == 8 + 8 + 20  # 3,000 bytes and their names are 4 KB, twice, and each counts double
+    assert alike[0][0] == 8 + 8 + 14  # 3,000 bytes and their names are 4 KB, and each counts double
 
 
 def test_who_came_while_every_17th_was_counted_is_read_with_the_others(chat: Chat) -> None:

@@ -51,11 +51,12 @@ def gateway() -> Iterator[Gateway]:
         yield made
 
 
-def test_any_faulty_receiver_harms_itself_alone(gateway: Gateway) -> None:
+def test_any_faulty_receiver_harms_itself_alone(gateway: Gateway, request: pytest.FixtureRequest) -> None:
     """G9, G10, G11"""
     clock = FakeClock()
     table = MemoryTable(clock=lambda: clock.now, exclusive=False)
     push = ConnectionsPush(f"{gateway.server.url}/prod", "eu-west-1", lambda: Credentials("test", "test"))
+    request.addfinalizer(push.close_sockets)
     app = App(table, push, clock, Settings())
 
     def enter(connection: str) -> None:
