@@ -11,18 +11,19 @@ from roost.storage.table import TableError
 
 log = logging.getLogger("roost.local")
 
-_QUIET_SECONDS = 1.0  # between looks; a channel in which nothing happened since the last one is indexed
-_PATIENCE = 5  # looks for which a busy channel is put off
+_LOOK_SECONDS = 1.0
+_BUSY = 200  # happenings between two looks beyond which the index waits: people come first
+_PATIENCE = 60  # looks for which it waits at most
 
 
 class Indexer:
-    """Indexes each channel when it is quiet, as a Task. Everything here runs on the event loop's thread."""
+    """Indexes what has grown, once a second, as a Task; under load later. Runs on the event loop's thread alone."""
 
     def __init__(self, chat: Chat, hub: Hub) -> None:
         self._chat = chat
         self._hub = hub
-        self._new: set[str] = set()  # since the last look
-        self._waiting: dict[str, int] = {}  # channel → how often it was put off
+        self._waiting: dict[str, None] = {}  # channels that have grown, in their order
+        self._happenings = self._put_off = 0  # since the last look; looks that were put off
         self._timer: asyncio.TimerHandle | None = None
         self._running = self._stopped = False
 
@@ -38,33 +39,32 @@ class Indexer:
             self._timer.cancel()
 
     def _happened(self, channel: str) -> None:
-        self._new.add(channel)
+        self._waiting[channel] = None
+        self._happenings += 1
         self._look_later()
 
     def _catch_up(self) -> None:
         try:
-            self._waiting |= dict.fromkeys(self._chat.search.behind(), _PATIENCE)
+            self._waiting |= dict.fromkeys(self._chat.search.behind())
         except TableError as error:
             log.warning("the search index was not looked at", extra={"fields": {"error": type(error).__name__}})
         self._look_later()
 
     def _look_later(self) -> None:
-        if self._timer is None and not (self._running or self._stopped) and (self._new or self._waiting):
-            self._timer = self._hub.loop.call_later(_QUIET_SECONDS, self._look)
+        if self._timer is None and not (self._running or self._stopped) and self._waiting:
+            self._timer = self._hub.loop.call_later(_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        busy, self._new = self._new, set()
-        for channel in busy:
-            self._waiting[channel] = self._waiting.get(channel, -1) + 1
-        ready = [each for each, times in self._waiting.items() if each not in busy or times >= _PATIENCE]
-        for channel in ready:
-            del self._waiting[channel]
-        if not ready:
+        busy, self._happenings = self._happenings > _BUSY, 0
+        if busy and self._put_off < _PATIENCE:
+            self._put_off += 1
             self._look_later()
             return
+        self._put_off = 0
+        grown, self._waiting = list(self._waiting), {}
         self._running = True
-        self._hub.run(lambda: self._index(ready))
+        self._hub.run(lambda: self._index(grown))
 
     def _index(self, channels: list[str]) -> None:
         try:
@@ -72,6 +72,6 @@ class Indexer:
                 self._chat.search.index(channel)
         except TableError as error:
             log.warning("the search index is behind", extra={"fields": {"error": type(error).__name__}})
-            self._waiting |= dict.fromkeys(channels, 0)
+            self._waiting |= dict.fromkeys(channels)
         self._running = False
         self._look_later()

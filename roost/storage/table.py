@@ -326,19 +326,13 @@ _SURELY_SMALL = 100 * 1024  # encoded bytes; DynamoDB's count of them is never f
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def _flat_size(attributes: Mapping[str, Value]) -> int | None:
-    """About the size of what is flat and surely small, or None: then it has to be looked at value by value.
+def _quick_size(attributes: Mapping[str, Value]) -> int | None:
+    """About the size of what is plain and surely small, or None: then it has to be looked at value by value.
 
     Nearly every item is so, and this runs for every write: the types are looked at here, the text in C.
     """
-    for name, value in attributes.items():
-        kind = type(value)
-        if type(name) is not str or not name:
-            return None
-        if kind is str or kind is bool or value is None:
-            continue
-        if kind is not int or not -_MAX_INT <= value < _MAX_INT:  # type: ignore[operator]  # an int by now
-            return None
+    if not _is_plain(attributes, 0):
+        return None
     try:
         size = len(_encode(attributes))
     except UnicodeEncodeError:
@@ -346,9 +340,25 @@ def _flat_size(attributes: Mapping[str, Value]) -> int | None:
     return size if size < _SURELY_SMALL else None
 
 
+def _is_plain(attributes: Mapping[str, Value], depth: int) -> bool:
+    """Whether there is nothing but text, whole numbers, truth values and maps of them."""
+    for name, value in attributes.items():
+        kind = type(value)
+        if type(name) is not str or not name:
+            return False
+        if kind is str or kind is bool or value is None:
+            continue
+        if kind is dict:
+            if depth == MAX_NESTING or not _is_plain(value, depth + 1):  # type: ignore[arg-type]  # a dict by now
+                return False
+        elif kind is not int or not -_MAX_INT <= value < _MAX_INT:  # type: ignore[operator]  # an int by now
+            return False
+    return True
+
+
 def _checked_size(attributes: Mapping[str, Value]) -> int:
     """The size of some attributes, or about that where it is small. Raises `InvalidItem`."""
-    size = _flat_size(attributes)
+    size = _quick_size(attributes)
     if size is None:
         size = item_size(attributes)
     if "x" in attributes and type(attributes["x"]) is not int:
@@ -389,7 +399,7 @@ def check_condition(condition: Condition | None) -> None:
     if condition is None or isinstance(condition, Missing | Exists):
         return
     if isinstance(condition, Equals):
-        if _flat_size(condition.values) is None:
+        if _quick_size(condition.values) is None:
             item_size(condition.values)
     elif isinstance(condition, Below):
         _name_size(condition.attribute)
