@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -31,6 +32,11 @@ _WORKS = -1
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+def _close_all(idle: list[_Line]) -> None:
+    while idle:
+        idle.pop().sock.close()
+
+
 class Posting:
     """One endpoint."""
 
@@ -46,6 +52,7 @@ class Posting:
         self._port = parts.port or (443 if self.secure else 80)
         self._found: tuple[float, list[_Address]] = (0.0, [])
         self._idle: list[_Line] = []
+        weakref.finalize(self, _close_all, self._idle)
         self._lock = threading.Lock()
 
     def statuses(self, requests: Iterable[bytes]) -> list[int]:
@@ -55,9 +62,7 @@ class Posting:
     def close(self) -> None:
         """Close what is idle."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for line in idle:
-            line.sock.close()
+            _close_all(self._idle)
 
     def take(self) -> _Line | None:
         """An idle socket that is still good."""

@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -215,6 +216,11 @@ def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def _close_all(idle: list[tuple[_Connection, float]]) -> None:
+    while idle:
+        idle.pop()[0].close()
+
+
 class Sockets:
     """Kept-alive connections to one endpoint, as many as are in use at once. Safe to share between threads."""
 
@@ -226,6 +232,7 @@ class Sockets:
         self._name, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
         self._timeout = timeout
         self._idle: list[tuple[_Connection, float]] = []  # with the time since when
+        weakref.finalize(self, _close_all, self._idle)
         self._lock = threading.Lock()
 
     def request(
@@ -254,9 +261,7 @@ class Sockets:
     def close(self) -> None:
         """Close what is idle."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection, _ in idle:
-            connection.close()
+            _close_all(self._idle)
 
     def _take(self, timeout: float) -> _Connection:
         while True:

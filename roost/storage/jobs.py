@@ -181,7 +181,7 @@ class Queue:
         if row.tries > len(self._pauses):
             self._park(row, reason)
         else:
-            due = self._now() + round(self._pauses[row.tries - 1] * 1000)
+            due = math.ceil(self._now_us() / 1000) + round(self._pauses[row.tries - 1] * 1000)
             self._change(row, due=due, running=False, error=reason)
 
     def _park(self, row: JobRow, reason: str) -> None:
